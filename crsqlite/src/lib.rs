@@ -1,0 +1,1 @@
+//! cr-sqlite linked statically, for native and wasm.

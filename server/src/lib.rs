@@ -1,0 +1,1 @@
+//! The sync server: HTTP, WebSocket, file watching and fan-out.

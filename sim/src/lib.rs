@@ -1,0 +1,1 @@
+//! Seeded simulation of clients and a server over a faulty network.

@@ -1,0 +1,1 @@
+//! The only SQL for sync: open, read and apply changes, cursors, schema, snapshot.
