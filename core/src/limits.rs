@@ -1,0 +1,71 @@
+//! Every limit of the protocol and of the sessions, by name.
+//!
+//! Where in the flow: read by codec, sessions, stores and drivers. Never holds logic.
+
+use std::time::Duration;
+
+/// Largest frame either end accepts, in bytes. Fits one value of [`MAX_VALUE_BYTES`] with its key and names.
+pub const MAX_FRAME_BYTES: usize = 9 * 1024 * 1024;
+/// A part is closed once its encoded changes reach this many bytes, so that progress is smooth and memory flat.
+pub const PART_TARGET_BYTES: usize = 256 * 1024;
+/// Largest number of changes in one part.
+pub const MAX_PART_CHANGES: usize = 16_384;
+/// Largest number of parts in one range; with [`PART_TARGET_BYTES`] this is beyond any database a browser holds.
+pub const MAX_RANGE_PARTS: u32 = 1_000_000;
+/// Parts sent ahead of the peer's acknowledgement. Bounds what a slow reader can cost: window x part size.
+pub const WINDOW_PARTS: u32 = 8;
+/// Largest text or blob of one cell, in bytes. Stores set it as SQLite's own length limit, so that a larger value
+/// fails where it is written and not where it is synced.
+pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
+/// Largest packed primary key, in bytes.
+pub const MAX_KEY_BYTES: usize = 8 * 1024;
+/// Largest number of primary key columns.
+pub const MAX_KEY_COLUMNS: usize = 32;
+/// Longest name of a table, a column, a schema or a database, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Largest number of tables in a schema.
+pub const MAX_TABLES: usize = 512;
+/// Largest number of columns in a table.
+pub const MAX_COLUMNS: usize = 512;
+/// Largest number of different names in one part's string table.
+pub const MAX_PART_NAMES: usize = 4_096;
+/// Largest number of different sites in one part's site table.
+pub const MAX_PART_SITES: usize = 16_384;
+/// Longest token, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Longest sentence for a person in a refusal or a report, in bytes.
+pub const MAX_SENTENCE_BYTES: usize = 1_024;
+/// Longest name and version of the app that a client reports, in bytes.
+pub const MAX_AGENT_BYTES: usize = 128;
+/// Highest column version and causal length that are accepted. A cell at `i64::MAX` could never be written again;
+/// one write a microsecond for a year stays below this.
+pub const MAX_COLUMN_VERSION: u64 = 1 << 45;
+/// Highest sequence number within a version that is accepted.
+pub const MAX_SEQUENCE: u64 = 1 << 40;
+/// Highest database version that is accepted.
+pub const MAX_VERSION: u64 = 1 << 53;
+
+/// A ping is sent and a server's head is heard at least this often.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Green needs an echo, and being caught up, within this time.
+pub const FRESHNESS: Duration = Duration::from_secs(5);
+/// A connection without any word from the peer for this long is closed.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(15);
+/// A socket that was asked for and neither opened nor failed within this time is given up.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// An open socket without a welcome for this long is reported as stuck.
+pub const WELCOME_LIMIT: Duration = Duration::from_secs(10);
+/// An open socket without a welcome for this long is closed and dialled again.
+pub const WELCOME_GIVE_UP: Duration = Duration::from_secs(30);
+/// Pending changes without any acknowledgement for this long, while connected, are reported as stuck.
+pub const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(10);
+/// A server closes a socket that has not said hello within this time.
+pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// A close this soon after the opening counts as early.
+pub const EARLY_CLOSE: Duration = Duration::from_secs(2);
+/// So many early closes one after another are reported as stuck.
+pub const EARLY_CLOSE_COUNT: u32 = 3;
+/// First delay before dialling again; doubled with each failure, with jitter.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(300);
+/// Longest delay before dialling again.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(15);
