@@ -131,6 +131,67 @@ pub struct ClientState {
     pub outbox: Outbox,
 }
 
+/// What a client's session asks of its store, one request at a time.
+#[derive(Clone, Debug)]
+pub enum StoreRequest {
+    /// [`ClientStore::load`].
+    Load,
+    /// [`ClientStore::was_sent`].
+    WasSent(Bound),
+    /// [`ClientStore::adopt`].
+    Adopt(Lineage, Bound),
+    /// [`ClientStore::forget_cursor`].
+    ForgetCursor,
+    /// [`ClientStore::become_new_site`].
+    BecomeNewSite,
+    /// [`ClientStore::begin_upload`].
+    BeginUpload,
+    /// [`ClientStore::read`].
+    Read(ReadRequest),
+    /// [`ClientStore::acknowledge`].
+    Acknowledge(Bound),
+    /// [`ClientStore::apply`].
+    Apply(DownloadPart),
+}
+
+/// A store's answer to a [`StoreRequest`].
+#[derive(Clone, Debug)]
+pub enum StoreReply {
+    /// To load.
+    Loaded(Box<ClientState>),
+    /// To was-sent.
+    WasSent(bool),
+    /// To adopt, forget-cursor and become-new-site.
+    Done,
+    /// To begin-upload.
+    Begun(UploadPlan),
+    /// To read.
+    Chunk(Chunk),
+    /// To acknowledge.
+    Acknowledged(Outbox),
+    /// To apply.
+    Applied(Applied, Outbox),
+    /// To any: nothing was done.
+    Failed(Fault),
+}
+
+/// Carries out a request on a store.
+pub fn perform(store: &mut impl ClientStore, request: StoreRequest) -> StoreReply {
+    let done = |()| StoreReply::Done;
+    match request {
+        StoreRequest::Load => store.load().map(|state| StoreReply::Loaded(Box::new(state))),
+        StoreRequest::WasSent(bound) => store.was_sent(bound).map(StoreReply::WasSent),
+        StoreRequest::Adopt(lineage, held) => store.adopt(lineage, held).map(done),
+        StoreRequest::ForgetCursor => store.forget_cursor().map(done),
+        StoreRequest::BecomeNewSite => store.become_new_site().map(done),
+        StoreRequest::BeginUpload => store.begin_upload().map(StoreReply::Begun),
+        StoreRequest::Read(request) => store.read(&request).map(StoreReply::Chunk),
+        StoreRequest::Acknowledge(bound) => store.acknowledge(bound).map(StoreReply::Acknowledged),
+        StoreRequest::Apply(part) => store.apply(&part).map(|(applied, outbox)| StoreReply::Applied(applied, outbox)),
+    }
+    .unwrap_or_else(StoreReply::Failed)
+}
+
 /// An upload that was begun: its bound's tag is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadPlan {
@@ -222,20 +283,22 @@ pub trait ClientStore {
     /// Whether this client ever sent `bound`. [`Bound::ZERO`] always counts as sent.
     fn was_sent(&mut self, bound: Bound) -> Result<bool, Fault>;
 
-    /// Sets the cursor to zero: the server's history is not the one that was followed.
+    /// Sets the cursor to zero, since the server's history is not the one that was followed, and notes durably that
+    /// the next upload must offer every change of every site, until such an offer is acknowledged.
     fn forget_cursor(&mut self) -> Result<(), Fault>;
 
     /// Becomes another site: the old id moves to a new ordinal with its clocks up to the acknowledged bound, later
     /// own changes stay own and pending; cursor and acknowledgement go to zero.
     fn become_new_site(&mut self) -> Result<(), Fault>;
 
-    /// Chooses the bound of the next upload, the own head, and stores a fresh random tag for it durably.
-    fn begin_upload(&mut self, offer: bool) -> Result<UploadPlan, Fault>;
+    /// Chooses the bound of the next upload, the own head, and stores a fresh random tag for it durably. It is an
+    /// offer of everything while [`ClientStore::forget_cursor`]'s note stands.
+    fn begin_upload(&mut self) -> Result<UploadPlan, Fault>;
 
     /// Reads a page.
     fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault>;
 
-    /// Records an acknowledgement; the bound is the one of the upload under way.
+    /// Records the acknowledgement of the upload begun last; of an offer, its note is cleared in the same transaction.
     fn acknowledge(&mut self, bound: Bound) -> Result<Outbox, Fault>;
 
     /// Applies a part, and with the last one moves the cursor, in one transaction.
