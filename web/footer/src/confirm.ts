@@ -1,0 +1,39 @@
+// A modal question inside the footer's shadow root, for what can't be undone.
+// Native <dialog>: the focus stays inside, Escape means no, and the focus returns to where it was.
+
+import { make } from "./dom.js";
+
+export interface Question {
+  title: string;
+  paragraphs: string[];
+  yes: string;
+  no: string;
+  /** Prefix of the test ids of the dialog and its two buttons. */
+  id: string;
+}
+
+/** Asks, and resolves with the answer. The dialog leaves no trace. */
+export function confirm(root: ShadowRoot, question: Question): Promise<boolean> {
+  return new Promise((resolve) => {
+    const close = (answer: string) => () => dialog.close(answer);
+    const title = make("h2", { id: "question" }, question.title);
+    const dialog = make(
+      "dialog",
+      { "aria-labelledby": "question", "data-testid": question.id, part: "dialog" },
+      title,
+      ...question.paragraphs.map((text) => make("p", {}, text)),
+      make(
+        "div",
+        { class: "actions" },
+        make("button", { class: "action", autofocus: true, click: close("no"), "data-testid": `${question.id}-no` }, question.no),
+        make("button", { class: "action danger first", click: close("yes"), "data-testid": `${question.id}-yes` }, question.yes),
+      ),
+    );
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    root.append(dialog);
+    dialog.showModal();
+  });
+}

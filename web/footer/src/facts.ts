@@ -1,0 +1,72 @@
+// The panel's rows of facts, as pairs of words. Pure: a status and the time in, text out.
+
+import { ago, bytes, clock, count, duration } from "./format.js";
+import type { Progress, Status } from "./status.js";
+import { fill, type Texts } from "./texts.js";
+
+export type Fact = [term: string, value: string];
+
+/** The label with its count, as it stands beside the light. */
+export function label(status: Status | null, texts: Texts): string {
+  const pending = status?.pending.changes ?? 0;
+  return pending > 0 ? `${texts.label} ${fill(texts.pending, { n: pending })}` : texts.label;
+}
+
+/** One sentence on what is going on, the app's own where it has one. */
+export function sentence(status: Status, texts: Texts): string {
+  return texts.reasons[status.reason] ?? status.sentence;
+}
+
+/** What everyone may want to know. */
+export function summary(status: Status, now: number, texts: Texts): Fact[] {
+  const { pending } = status;
+  const oldest = pending.oldestAgeMs === null ? "" : `, ${fill(texts.oldest, { age: duration(pending.oldestAgeMs) })}`;
+  const facts: Fact[] = [
+    [texts.lastSynced, status.lastSyncedAt === null ? texts.never : ago(status.lastSyncedAt, now)],
+    [texts.pendingChanges, pending.changes === 0
+      ? texts.nonePending
+      : `${fill(texts.bundleSummary, { changes: count(pending.changes), bytes: bytes(pending.bytes) })}${oldest}`],
+  ];
+  if (status.freshnessMs !== null) facts.splice(1, 0, [texts.heard, ago(now - status.freshnessMs, now)]);
+  if (status.heldAside > 0) facts.push([texts.setAside, count(status.heldAside)]);
+  if (status.quarantined > 0) facts.push([texts.quarantined, count(status.quarantined)]);
+  return facts;
+}
+
+/** What someone who looks for the fault wants to know; copied into bug reports, so in English. */
+export function diagnostics(status: Status, now: number): Fact[] {
+  const { diagnostics: d } = status;
+  const facts: Fact[] = [
+    ["reason", status.reason],
+    ["attempt", String(d.attempt)],
+    ["early closes", String(d.earlyCloses)],
+    ["last close", d.lastClose === null ? "none" : `${d.lastClose.code} ${d.lastClose.reason}`.trim()],
+    ["last error", d.lastError ?? "none"],
+    ["next attempt", d.nextAttemptAt === null ? "none" : clock(d.nextAttemptAt, now)],
+    ["server", d.server === null ? "unknown" : `${d.server.siteId} at ${d.server.head}`],
+    ["epoch", d.server === null ? "unknown" : d.server.epoch],
+    ["this device", d.siteId],
+    ["cursor", String(d.cursor)],
+    ["acknowledged", String(d.acknowledged)],
+    ["leading tab", d.leader ? "yes" : "no"],
+    ["storage", d.memory ? "memory" : d.persisted ? "persistent" : "best effort"],
+  ];
+  return facts;
+}
+
+/** How far a transfer is, from 0 to 1. By bytes where they are known, since changes differ in size. */
+export function fraction(progress: Progress): number {
+  const { done, total } = progress.bytes.total > 0 ? progress.bytes : progress.changes;
+  return total > 0 ? Math.min(1, done / total) : 0;
+}
+
+/** The numbers under a progress bar. */
+export function numbers(progress: Progress): string[] {
+  const parts = [
+    `${count(progress.changes.done)} of ${count(progress.changes.total)} changes`,
+    `${bytes(progress.bytes.done)} of ${bytes(progress.bytes.total)}`,
+  ];
+  if (progress.perSecond > 0) parts.push(`${count(Math.round(progress.perSecond))} changes/s`);
+  if (progress.etaMs !== null && progress.etaMs >= 1000) parts.push(`${duration(progress.etaMs)} left`);
+  return parts;
+}

@@ -1,0 +1,244 @@
+// The panel behind the light: what is going on, for how long, what waits, and what can be done about it.
+// It asks before anything that can't be undone, and never touches the client on its own.
+
+import { confirm } from "./confirm.js";
+import { make, save, say } from "./dom.js";
+import { diagnostics, type Fact, fraction, numbers, sentence, summary } from "./facts.js";
+import { bytes, clock, count } from "./format.js";
+import { icon } from "./icons.js";
+import type { BundleInfo, FooterClient, Remedy, State, Status } from "./status.js";
+import { fill, type Texts } from "./texts.js";
+
+/** What the panel needs of the element around it. */
+export interface PanelHost {
+  readonly root: ShadowRoot;
+  readonly texts: Texts;
+  readonly client: FooterClient | null;
+  close(): void;
+  /** Tells the app that the person wants to sign in. */
+  signIn(): void;
+}
+
+type Action = { id: string; text: string; remedies: Remedy[]; danger?: boolean; run: () => Promise<void> | void; shown: (s: Status) => boolean };
+
+/** Named limit: a blob for download is named by database and minute, and no longer than this. */
+const FILE_NAME_LIMIT = 80;
+
+export class Panel {
+  readonly element: HTMLElement;
+  readonly #host: PanelHost;
+  readonly #light = make("span", { class: "light" });
+  readonly #title = make("span", { id: "title" });
+  readonly #since = make("small");
+  readonly #sentence = make("p", { "data-testid": "sync-sentence" });
+  readonly #facts = make("dl", { "data-testid": "sync-facts" });
+  readonly #tables = make("ul", { class: "tables", "data-testid": "sync-tables" });
+  readonly #progress = make("section", { "data-testid": "sync-progress" });
+  readonly #actions = make("div", { class: "actions" });
+  readonly #bundles = make("section", { "data-testid": "sync-bundles" });
+  readonly #note = make("p", { class: "note", hidden: true, "data-testid": "sync-note" });
+  readonly #diagnostics = make("dl");
+  #state: State | null = null;
+  #pending = -1;
+  #busy = false;
+  #actionKey = "";
+
+  constructor(host: PanelHost) {
+    this.#host = host;
+    const { texts } = host;
+    const close = make("button", { class: "quiet", "aria-label": texts.close, "data-testid": "sync-close", click: () => host.close() });
+    close.innerHTML = '<svg viewBox="0 0 12 12" aria-hidden="true"><path d="M2 2l8 8M10 2l-8 8"/></svg>';
+    this.element = make(
+      "div",
+      { class: "panel", part: "panel", id: "panel", popover: "manual", role: "dialog", tabindex: "-1", "aria-labelledby": "title", "data-testid": "sync-panel" },
+      make("div", { class: "head" }, this.#light, make("div", {}, make("h2", {}, this.#title, " ", this.#since), this.#sentence), close),
+      this.#note,
+      this.#progress,
+      make("section", {}, this.#facts, this.#tables),
+      make("section", {}, this.#actions),
+      this.#bundles,
+      make("section", {}, make("details", {}, make("summary", {}, texts.diagnostics), this.#diagnostics)),
+    );
+    this.#bundles.hidden = true;
+  }
+
+  /** Shows this status. Called on every change, and each second while open. */
+  update(status: Status, now: number): void {
+    const { texts } = this.#host;
+    if (this.#state !== status.state) this.#light.replaceChildren(icon(status.state));
+    this.#state = status.state;
+    say(this.#title, `${texts.label}: ${texts.states[status.state]}`);
+    say(this.#since, fill(texts.since, { time: clock(status.since, now) }));
+    say(this.#sentence, sentence(status, texts));
+    list(this.#facts, summary(status, now, texts));
+    list(this.#diagnostics, diagnostics(status, now));
+    if (status.diagnostics.memory && this.#note.hidden) this.#tell(texts.memory, true);
+    this.#showProgress(status);
+    this.#showActions(status);
+    if (this.#pending !== status.pending.changes) {
+      this.#pending = status.pending.changes;
+      void this.refresh();
+    }
+  }
+
+  /** Asks the client for what the status doesn't carry: pending by table, and the saved bundles. */
+  async refresh(): Promise<void> {
+    const { client } = this.#host;
+    if (client === null || !this.element.isConnected) return;
+    try {
+      const [tables, bundles] = await Promise.all([client.pendingByTable(), client.bundles()]);
+      this.#tables.replaceChildren(
+        ...tables.map((t) => make("li", {}, make("code", {}, t.table), make("span", {}, count(t.changes)))),
+      );
+      this.#showBundles(client, bundles);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Forgets what was said about the last action. */
+  quiet(): void {
+    this.#note.hidden = true;
+  }
+
+  #showProgress(status: Status): void {
+    const { progress } = status;
+    this.#progress.hidden = progress === null;
+    if (progress === null) return;
+    const { texts } = this.#host;
+    const title = progress.direction === "down" ? texts.downloading : texts.sending;
+    const percent = Math.round(fraction(progress) * 100);
+    const fillBar = make("i");
+    fillBar.style.transform = `scaleX(${fraction(progress)})`;
+    this.#progress.replaceChildren(
+      make("h3", {}, `${title}, ${percent} %`),
+      make("div", { role: "progressbar", "aria-label": title, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(percent) }, fillBar),
+      make("div", { class: "numbers" }, ...numbers(progress).map((text) => make("span", {}, text))),
+    );
+  }
+
+  #actionList(): Action[] {
+    const { texts, client } = this.#host;
+    if (client === null) return [];
+    const paused = (s: Status) => s.reason === "paused";
+    return [
+      { id: "sync-sign-in", text: texts.signIn, remedies: ["sign_in"], shown: (s) => s.remedy === "sign_in", run: () => this.#host.signIn() },
+      { id: "sync-reload", text: texts.reload, remedies: ["reload", "update_app"], shown: (s) => s.remedy === "reload" || s.remedy === "update_app", run: () => location.reload() },
+      { id: "sync-retry", text: texts.retry, remedies: ["retry"], shown: (s) => !paused(s) && s.state !== "synced" && s.state !== "syncing", run: () => client.retry() },
+      { id: "sync-resume", text: texts.resume, remedies: ["resume"], shown: paused, run: () => client.resume() },
+      { id: "sync-pause", text: texts.pause, remedies: [], shown: (s) => !paused(s), run: () => client.pause() },
+      { id: "sync-download", text: texts.download, remedies: ["review_quarantine"], shown: (s) => s.pending.changes > 0 || s.quarantined > 0, run: () => this.#download(client) },
+      { id: "sync-nuke", text: texts.nuke, remedies: ["nuke_and_resync"], danger: true, shown: () => true, run: () => this.#nuke(client) },
+    ];
+  }
+
+  /** Rebuilds the buttons only when another set is due, so that the focus stays where it is. */
+  #showActions(status: Status): void {
+    const actions = this.#actionList().filter((action) => action.shown(status));
+    const isFirst = (action: Action) => action.remedies.includes(status.remedy);
+    actions.sort((a, b) => Number(isFirst(b)) - Number(isFirst(a)));
+    const key = `${this.#busy} ${actions.map((action) => `${action.id}${isFirst(action)}`).join()}`;
+    if (key === this.#actionKey) return;
+    this.#actionKey = key;
+    const focused = (this.#host.root.activeElement as HTMLElement | null)?.dataset["testid"];
+    this.#actions.replaceChildren(...actions.map((action) => this.#button(action, isFirst(action))));
+    this.#actions.parentElement!.hidden = actions.length === 0;
+    if (focused !== undefined) this.#actions.querySelector<HTMLElement>(`[data-testid="${focused}"]`)?.focus();
+  }
+
+  #button(action: Action, first = false): HTMLElement {
+    const style = `action${first ? " first" : ""}${action.danger ? " danger" : ""}`;
+    const run = () => void this.#run(action.run);
+    return make("button", { class: style, part: "action", "data-testid": action.id, disabled: this.#busy, click: run }, action.text);
+  }
+
+  #showBundles(client: FooterClient, bundles: BundleInfo[]): void {
+    const { texts } = this.#host;
+    this.#bundles.hidden = bundles.length === 0;
+    const small = (id: string, text: string, run: () => Promise<void>) =>
+      make("button", { class: "action small", "data-testid": id, click: () => void this.#run(run) }, text);
+    const row = (bundle: BundleInfo) =>
+      make(
+        "li",
+        { "data-testid": "sync-bundle", "data-bundle": bundle.id },
+        make("p", {}, clock(bundle.createdAt, Date.now()), " ", make("small", {}, summarise(bundle, texts))),
+        make(
+          "div",
+          { class: "actions" },
+          small("sync-bundle-download", texts.bundleDownload, async () => save(await client.readBundle(bundle.id), fileName(client.name, "bundle"))),
+          small("sync-bundle-replay", texts.bundleReplay, () => this.#replay(client, bundle)),
+          small("sync-bundle-discard", texts.bundleDiscard, () => this.#discard(client, bundle)),
+        ),
+      );
+    this.#bundles.replaceChildren(make("h3", {}, texts.bundles), make("ul", { class: "bundles" }, ...bundles.map(row)));
+  }
+
+  async #download(client: FooterClient): Promise<void> {
+    save(await client.exportPending(), fileName(client.name, "pending"));
+  }
+
+  async #nuke(client: FooterClient): Promise<void> {
+    const { texts, root } = this.#host;
+    const question = { title: texts.nukeTitle, paragraphs: [texts.nukeBody, texts.nukeKept], yes: texts.nukeConfirm, no: texts.cancel, id: "sync-nuke-dialog" };
+    if (!(await confirm(root, question))) return;
+    await client.nukeAndResync();
+    this.#tell(texts.nukeDone);
+  }
+
+  async #replay(client: FooterClient, bundle: BundleInfo): Promise<void> {
+    const { texts, root } = this.#host;
+    const body = fill(texts.bundleReplayBody, { changes: count(bundle.changes) });
+    if (!(await confirm(root, { title: `${texts.bundleReplay}?`, paragraphs: [body], yes: texts.bundleReplay, no: texts.cancel, id: "sync-replay-dialog" }))) return;
+    const { written } = await client.replayBundle(bundle.id);
+    this.#tell(fill(texts.bundleReplayed, { n: count(written) }));
+  }
+
+  async #discard(client: FooterClient, bundle: BundleInfo): Promise<void> {
+    const { texts, root } = this.#host;
+    const body = fill(texts.bundleDiscardBody, { changes: count(bundle.changes) });
+    if (!(await confirm(root, { title: `${texts.bundleDiscard}?`, paragraphs: [body], yes: texts.bundleDiscard, no: texts.cancel, id: "sync-discard-dialog" }))) return;
+    await client.discardBundle(bundle.id);
+  }
+
+  /** Runs one action at a time, says when it failed, and looks again at what changed. */
+  async #run(action: () => Promise<void> | void): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.quiet();
+    try {
+      await action();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#busy = false;
+      await this.refresh();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#tell(fill(this.#host.texts.failed, { error: error instanceof Error ? error.message : String(error) }), true);
+  }
+
+  #tell(text: string, bad = false): void {
+    this.#note.setAttribute("role", bad ? "alert" : "status");
+    this.#note.classList.toggle("bad", bad);
+    say(this.#note, text);
+    this.#note.hidden = false;
+  }
+}
+
+function list(target: HTMLElement, facts: Fact[]): void {
+  const text = JSON.stringify(facts);
+  if (target.dataset["facts"] === text) return;
+  target.dataset["facts"] = text;
+  target.replaceChildren(...facts.flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]));
+}
+
+function summarise(bundle: BundleInfo, texts: Texts): string {
+  return `${fill(texts.bundleSummary, { changes: count(bundle.changes), bytes: bytes(bundle.bytes) })}, ${bundle.reason}`;
+}
+
+function fileName(database: string, what: string): string {
+  const minute = new Date().toISOString().slice(0, 16).replace(/[:T]/g, "-");
+  return `${database}-${what}-${minute}`.slice(0, FILE_NAME_LIMIT);
+}

@@ -1,0 +1,91 @@
+// What the footer needs to know of a client, as structural types: any object of this shape can be shown,
+// so the element depends on no package. Field by field the same as greenlight-client's `Status`.
+
+/** The six states of the light, from worst to best: incompatible, stuck, disconnected, connecting, syncing, synced. */
+export type State = "disconnected" | "connecting" | "synced" | "syncing" | "stuck" | "incompatible";
+
+/** What a person can do about it. */
+export type Remedy =
+  | "none"
+  | "wait"
+  | "resume"
+  | "retry"
+  | "sign_in"
+  | "reload"
+  | "update_app"
+  | "free_space"
+  | "ask_operator"
+  | "nuke_and_resync"
+  | "review_quarantine";
+
+/** How far a long transfer is. Counts of changes, bytes on the wire; the rate is changes per second. */
+export interface Progress {
+  direction: "down" | "up";
+  changes: { done: number; total: number };
+  bytes: { done: number; total: number };
+  perSecond: number;
+  /** Milliseconds to go, where they can be told. */
+  etaMs: number | null;
+}
+
+/** Facts for whoever has to find out what is wrong. */
+export interface Diagnostics {
+  attempt: number;
+  earlyCloses: number;
+  lastClose: { code: number; reason: string } | null;
+  lastError: string | null;
+  nextAttemptAt: number | null;
+  server: { siteId: string; epoch: string; head: number } | null;
+  siteId: string;
+  cursor: number;
+  acknowledged: number;
+  leader: boolean;
+  persisted: boolean;
+  memory: boolean;
+}
+
+/** One moment of the light. Times are milliseconds since 1970. */
+export interface Status {
+  state: State;
+  reason: string;
+  sentence: string;
+  remedy: Remedy;
+  since: number;
+  pending: { changes: number; bytes: number; oldestAgeMs: number | null };
+  lastSyncedAt: number | null;
+  freshnessMs: number | null;
+  progress: Progress | null;
+  quarantined: number;
+  heldAside: number;
+  diagnostics: Diagnostics;
+}
+
+/** A status that changes: `change` is dispatched on it whenever `current` is another one. */
+export interface StatusSource extends EventTarget {
+  readonly current: Status;
+}
+
+/** What was saved before a Nuke and Resync. */
+export interface BundleInfo {
+  id: string;
+  createdAt: number;
+  changes: number;
+  bytes: number;
+  reason: string;
+}
+
+/** The part of a Greenlight client that the footer's buttons use. */
+export interface FooterClient {
+  readonly name: string;
+  readonly status: StatusSource;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  retry(): Promise<void>;
+  nukeAndResync(): Promise<BundleInfo>;
+  bundles(): Promise<BundleInfo[]>;
+  readBundle(id: string): Promise<Blob>;
+  discardBundle(id: string): Promise<void>;
+  replayBundle(id: string): Promise<{ written: number }>;
+  exportPending(): Promise<Blob>;
+  pendingByTable(): Promise<{ table: string; changes: number }[]>;
+}

@@ -1,0 +1,108 @@
+// Every word the footer says, in English. An app translates by giving its own through `element.texts`.
+
+import type { State } from "./status.js";
+
+/** The words; `{n}`-like parts are filled in where they stand. */
+export interface Texts {
+  label: string;
+  pending: string;
+  states: Record<State, string>;
+  /** Sentences by reason code; the status's own sentence is shown where there is none. */
+  reasons: Record<string, string>;
+  details: string;
+  close: string;
+  since: string;
+  lastSynced: string;
+  never: string;
+  heard: string;
+  pendingChanges: string;
+  oldest: string;
+  nonePending: string;
+  setAside: string;
+  quarantined: string;
+  downloading: string;
+  sending: string;
+  diagnostics: string;
+  retry: string;
+  pause: string;
+  resume: string;
+  signIn: string;
+  reload: string;
+  download: string;
+  nuke: string;
+  nukeTitle: string;
+  nukeBody: string;
+  nukeKept: string;
+  nukeConfirm: string;
+  nukeDone: string;
+  cancel: string;
+  bundles: string;
+  bundleSummary: string;
+  bundleDownload: string;
+  bundleReplay: string;
+  bundleReplayBody: string;
+  bundleReplayed: string;
+  bundleDiscard: string;
+  bundleDiscardBody: string;
+  memory: string;
+  failed: string;
+}
+
+export const ENGLISH: Texts = {
+  label: "Remote DB",
+  pending: "({n} pending)",
+  states: {
+    disconnected: "Disconnected",
+    connecting: "Connecting",
+    synced: "Synced",
+    syncing: "Syncing",
+    stuck: "Stuck",
+    incompatible: "Incompatible",
+  },
+  reasons: {},
+  details: "Sync details",
+  close: "Close",
+  since: "since {time}",
+  lastSynced: "Last in step",
+  never: "not yet",
+  heard: "Server heard",
+  pendingChanges: "Only on this device",
+  oldest: "oldest {age}",
+  nonePending: "nothing",
+  setAside: "Held for a newer app",
+  quarantined: "Could not be applied",
+  downloading: "Downloading",
+  sending: "Sending",
+  diagnostics: "Diagnostics",
+  retry: "Try again now",
+  pause: "Pause sync",
+  resume: "Resume sync",
+  signIn: "Sign in",
+  reload: "Reload the page",
+  download: "Download pending",
+  nuke: "Nuke and Resync…",
+  nukeTitle: "Nuke and Resync?",
+  nukeBody:
+    "The database on this device is removed and downloaded again from the server. This goes for every open tab.",
+  nukeKept:
+    "Nothing is lost: a bundle with what the server may not have is saved on this device first. It stays until you discard it, and you can download it or write it into the new database.",
+  nukeConfirm: "Save the bundle and resync",
+  nukeDone: "The bundle is saved, and the database is being downloaded again.",
+  cancel: "Cancel",
+  bundles: "Saved bundles",
+  bundleSummary: "{changes} changes, {bytes}",
+  bundleDownload: "Download",
+  bundleReplay: "Replay",
+  bundleReplayBody:
+    "Its {changes} changes are written into this database as if they were made now. They win over what others wrote to the same fields since.",
+  bundleReplayed: "{n} changes written.",
+  bundleDiscard: "Discard",
+  bundleDiscardBody: "This bundle and its {changes} changes are deleted for good. Download it first if in doubt.",
+  memory: "This database is held in memory only and ends with the tab.",
+  failed: "That did not work: {error}",
+};
+
+/** Puts values into the `{name}` parts of a text. */
+export function fill(text: string, values: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+}

@@ -1,0 +1,143 @@
+// Made-up statuses, at least one for each state, for looking at the footer without a server.
+
+import type { BundleInfo, FooterClient, Status } from "greenlight-footer";
+
+type Change = Partial<Omit<Status, "diagnostics" | "pending">> & {
+  pending?: Partial<Status["pending"]>;
+  diagnostics?: Partial<Status["diagnostics"]>;
+};
+
+const NOW = Date.now();
+const MINUTE = 60_000;
+
+const BASE: Status = {
+  state: "synced",
+  reason: "synced",
+  sentence: "Everything here is on the server, and everything there is here.",
+  remedy: "none",
+  since: NOW - 12 * MINUTE,
+  pending: { changes: 0, bytes: 0, oldestAgeMs: null },
+  lastSyncedAt: NOW - 1200,
+  freshnessMs: 900,
+  progress: null,
+  quarantined: 0,
+  heldAside: 0,
+  diagnostics: {
+    attempt: 1,
+    earlyCloses: 0,
+    lastClose: null,
+    lastError: null,
+    nextAttemptAt: null,
+    server: { siteId: "7d20b9c2a9f14c0e8a63f0d1be5c7702", epoch: "c1f09ab2", head: 48211 },
+    siteId: "19ae44d0c7b34f6f9d0f5a7be21c0c3d",
+    cursor: 48211,
+    acknowledged: 310,
+    leader: true,
+    persisted: true,
+    memory: false,
+  },
+};
+
+function status(change: Change): Status {
+  return {
+    ...BASE,
+    ...change,
+    pending: { ...BASE.pending, ...change.pending },
+    diagnostics: { ...BASE.diagnostics, ...change.diagnostics },
+  };
+}
+
+/** What each card of the page shows, by a stable name. */
+export const SAMPLES: { name: string; status: Status }[] = [
+  { name: "synced", status: status({}) },
+  {
+    name: "syncing",
+    status: status({
+      state: "syncing", reason: "sending", since: NOW - 400, remedy: "wait",
+      sentence: "Changes are on their way to the server.",
+      pending: { changes: 12, bytes: 1480, oldestAgeMs: 400 },
+    }),
+  },
+  {
+    name: "connecting",
+    status: status({
+      state: "connecting", reason: "catching_up", remedy: "wait", since: NOW - 9000, lastSyncedAt: null,
+      sentence: "Catching up with the server.",
+      progress: {
+        direction: "down", changes: { done: 182_400, total: 412_906 }, bytes: { done: 6_310_000, total: 14_280_000 },
+        perSecond: 61_200, etaMs: 4100,
+      },
+    }),
+  },
+  {
+    name: "disconnected",
+    status: status({
+      state: "disconnected", reason: "offline", remedy: "wait", since: NOW - 26 * MINUTE, lastSyncedAt: NOW - 26 * MINUTE,
+      freshnessMs: null, sentence: "No connection to the server. Changes are kept here and sent when it is back.",
+      pending: { changes: 5, bytes: 612, oldestAgeMs: 11 * MINUTE },
+      diagnostics: { attempt: 9, lastClose: { code: 1006, reason: "" }, nextAttemptAt: NOW + 14_000 },
+    }),
+  },
+  {
+    name: "stuck",
+    status: status({
+      state: "stuck", reason: "no_acknowledgement", remedy: "retry", since: NOW - 2 * MINUTE, lastSyncedAt: NOW - 3 * MINUTE,
+      sentence: "The server is there but has not confirmed changes for two minutes. They are kept here.",
+      pending: { changes: 38, bytes: 5210, oldestAgeMs: 3 * MINUTE },
+      diagnostics: { attempt: 4, earlyCloses: 3, lastClose: { code: 1011, reason: "storage" }, lastError: "the server's disk is full" },
+    }),
+  },
+  {
+    name: "incompatible",
+    status: status({
+      state: "incompatible", reason: "lineage", remedy: "nuke_and_resync", since: NOW - MINUTE, lastSyncedAt: NOW - 90 * MINUTE,
+      freshnessMs: null, sentence: "The server's database was made anew and does not continue the one on this device.",
+      pending: { changes: 3, bytes: 340, oldestAgeMs: 80 * MINUTE },
+      diagnostics: { lastClose: { code: 4003, reason: "lineage" } },
+    }),
+  },
+  {
+    name: "paused",
+    status: status({
+      state: "disconnected", reason: "paused", remedy: "resume", since: NOW - 4 * MINUTE, lastSyncedAt: NOW - 4 * MINUTE, freshnessMs: null,
+      sentence: "Sync is paused on this device.", pending: { changes: 1, bytes: 96, oldestAgeMs: MINUTE },
+    }),
+  },
+  {
+    name: "signed-out",
+    status: status({
+      state: "stuck", reason: "unauthorized", remedy: "sign_in", since: NOW - MINUTE, freshnessMs: null,
+      sentence: "The server no longer accepts this sign-in. Nothing is lost; sign in to go on.",
+    }),
+  },
+];
+
+const BUNDLE: BundleInfo = { id: "b1", createdAt: NOW - 88 * MINUTE, changes: 214, bytes: 31_800, reason: "before Nuke and Resync" };
+
+/** A client that shows one status for ever and answers its buttons without doing anything. */
+export function sampleClient(sample: Status): FooterClient {
+  const nothing = () => Promise.resolve();
+  const blob = () => Promise.resolve(new Blob(["a sample"]));
+  const hasBundle = sample.state === "incompatible";
+  return {
+    name: "shop",
+    status: Object.assign(new EventTarget(), { current: sample }),
+    pause: nothing,
+    resume: nothing,
+    retry: nothing,
+    nukeAndResync: () => Promise.resolve(BUNDLE),
+    bundles: () => Promise.resolve(hasBundle ? [BUNDLE] : []),
+    readBundle: blob,
+    discardBundle: nothing,
+    replayBundle: () => Promise.resolve({ written: BUNDLE.changes }),
+    exportPending: blob,
+    pendingByTable: () => Promise.resolve(split(sample.pending.changes)),
+  };
+}
+
+/** A plausible share per table that adds up to the count. */
+function split(changes: number): { table: string; changes: number }[] {
+  if (changes === 0) return [];
+  const lines = Math.ceil(changes * 0.6);
+  return [{ table: "outbound_line", changes: lines }, { table: "book", changes: changes - lines }].filter((row) => row.changes > 0);
+}
