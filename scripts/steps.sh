@@ -9,13 +9,15 @@ failure_lines=60
 # How often a waiting step says on a terminal that it is alive, in seconds.
 tick=1
 
+log_of() { echo "$log_dir/${1//[^a-zA-Z0-9]/-}.log"; }
+
 # step NAME COMMAND... runs the command (a function too) with its output in target/log/NAME.log. It leaves the command's
 # exit status in step_status and its time in step_seconds, and succeeds itself: a function that runs under `||` or `if`
 # has errexit switched off in all that it calls, and would go on after its first failure.
 step() {
   local name=$1 log pid started=$SECONDS
   shift
-  log=$log_dir/${name//[^a-zA-Z0-9]/-}.log
+  log=$(log_of "$name")
   [ -t 1 ] || printf '%-28s ... ' "$name"
   ("$@") >"$log" 2>&1 </dev/null &
   pid=$!
@@ -40,7 +42,8 @@ step() {
 last_line() { tail -c 400 "$1" 2>/dev/null | tr '\r' '\n' | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -v '^ *$' | tail -n 1 | cut -c 1-70; }
 
 show_failure() {
-  local log=$log_dir/${1//[^a-zA-Z0-9]/-}.log
+  local log
+  log=$(log_of "$1")
   echo "--- the last lines of ${log#"$root"/}:"
   tail -n $failure_lines "$log"
   echo "--- (all of it: ${log#"$root"/})"
