@@ -39,8 +39,7 @@ CREATE TABLE book (
   price_cents INTEGER NOT NULL DEFAULT 0 CHECK (price_cents >= 0),
   out_of_print INTEGER NOT NULL DEFAULT 0 CHECK (out_of_print IN (0, 1)),
   remark TEXT NOT NULL DEFAULT '',
-  created_at INTEGER NOT NULL DEFAULT 0,
-  updated_at INTEGER NOT NULL DEFAULT 0
+  created_at INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE book_author (
@@ -143,7 +142,6 @@ CREATE TABLE inbound_note (
   warehouse_id TEXT NOT NULL DEFAULT '',
   supplier_id TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL DEFAULT 0,
-  updated_at INTEGER NOT NULL DEFAULT 0,
   -- NULL while it is a draft.
   committed_at INTEGER
 );
@@ -162,7 +160,6 @@ CREATE TABLE outbound_note (
   name TEXT NOT NULL DEFAULT '',
   customer_id TEXT NOT NULL DEFAULT '',
   created_at INTEGER NOT NULL DEFAULT 0,
-  updated_at INTEGER NOT NULL DEFAULT 0,
   -- NULL while it is a draft.
   committed_at INTEGER
 );
