@@ -1,0 +1,2 @@
+//! The command `greenlight-server`.
+fn main() {}
