@@ -32,9 +32,10 @@
 //! # Order
 //!
 //! The client sends hello and nothing else; the server answers with welcome or refuse. Then both directions are
-//! independent. In each direction at most one range is under way; its parts are numbered from 0 without a gap,
-//! carry the same `since` and `until`, and at most [`WINDOW_PARTS`] are sent ahead of their receipts (`uploaded`,
-//! `downloaded`). After the welcome the client sends one upload, even an empty one, with a fresh tag; the server
+//! independent. In each direction ranges follow one another and never mix; a range's parts are numbered from 0 without
+//! a gap and carry the same `since` and `until`; at most [`WINDOW_PARTS`] parts are sent ahead of their receipts
+//! (`uploaded`, `downloaded`), which come in the order of the parts. An upload begins only after the one before is
+//! held; a download may follow at once. After the welcome the client sends one upload, even an empty one, with a fresh tag; the server
 //! sends one download, even an empty one. Only then has data been exchanged both ways.
 //!
 //! An upload's `since` is at most what the server holds; a download's `since` is the client's cursor. A receiver
@@ -105,6 +106,12 @@ impl RefuseCode {
         Self::Superseded,
         Self::Unavailable,
     ];
+
+    /// Whether it says that the two databases can't be reconciled, rather than that something has to be put right.
+    pub fn is_incompatible(self) -> bool {
+        use RefuseCode::{Lineage, Protocol, SchemaDiffers, SchemaNewer, SchemaOlder};
+        matches!(self, Protocol | SchemaOlder | SchemaNewer | SchemaDiffers | Lineage)
+    }
 
     /// The number on the wire.
     pub fn number(self) -> u64 {

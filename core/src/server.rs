@@ -1,1 +1,467 @@
-//! placeholder
+//! The server's end of one connection, without input or output.
+//!
+//! Where in the flow: steps 4 and 6 of a write: it takes a client's parts, has them committed, acknowledges what is
+//! on disk, and sends what others wrote. Never reads a clock, never touches a socket or a database, never holds more
+//! than a window of parts.
+
+use std::collections::VecDeque;
+
+use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, WINDOW_PARTS};
+use crate::position::{Bound, Cursor, SiteId, Version};
+use crate::protocol::{
+    ClientMessage, CloseCode, Download, EncodedChanges, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse, RefuseCode,
+    ServerMessage, Upload, Welcome, WriterState,
+};
+use crate::replica::{
+    Applied, Author, Chunk, Fault, FaultKind, PeerFacts, ReadPosition, ReadRequest, ServerFacts, UploadPart,
+};
+use crate::status::StatusState;
+use crate::time::Now;
+
+mod greeting;
+
+/// What the driver is asked to do. After [`Output::Close`] nothing follows.
+#[derive(Debug)]
+pub enum Output {
+    /// Check the token, open the database, look the client up; answer with [`ServerSession::handle_greeting`].
+    Greet(Box<Hello>),
+    /// Read a page; answer with [`ServerSession::handle_chunk`]. One at a time.
+    Read(ReadRequest),
+    /// Have a part committed; answer with [`ServerSession::handle_applied`]. One at a time.
+    Apply(UploadPart),
+    /// Send a binary message.
+    Send(Vec<u8>),
+    /// Send what was handed out before, then close.
+    Close(CloseCode, String),
+}
+
+/// What the driver found out about a client's hello.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// The database.
+    pub facts: ServerFacts,
+    /// What it knows of the client.
+    pub peer: PeerFacts,
+    /// Whether its writer can commit.
+    pub writer: WriterState,
+    /// Whether the token allows writing.
+    pub may_write: bool,
+}
+
+/// What the status page shows of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerReport {
+    /// Who.
+    pub site: SiteId,
+    /// The app's name and version, as it says.
+    pub agent: String,
+    /// Where it stands in this database's history, by its receipts.
+    pub cursor: Cursor,
+    /// What its light shows, by its last ping.
+    pub state: Option<StatusState>,
+    /// How many changes it has not had acknowledged, by its last ping.
+    pub pending: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    AwaitHello,
+    Greeting(Box<Hello>),
+    Live(Box<Live>),
+    Closed,
+}
+
+/// A welcomed connection.
+#[derive(Debug)]
+struct Live {
+    site: SiteId,
+    agent: String,
+    may_write: bool,
+    head: Cursor,
+    writer: WriterState,
+    ping: Option<Ping>,
+    /// Up to where the client's own changes are held once everything received is committed.
+    held: Version,
+    /// The range that is being received.
+    upload: Option<Incoming>,
+    /// Received parts, with their numbers, that wait for the one being applied; at most a window.
+    queued: VecDeque<(u32, UploadPart)>,
+    /// The part being applied. One at a time: a part must never be committed after an earlier one failed.
+    applying: Option<Receipt<Bound>>,
+    /// Where the client stands once it has applied everything sent.
+    sent: Cursor,
+    /// Where it stands by its receipts.
+    confirmed: Cursor,
+    /// The range that is being sent.
+    download: Option<Outgoing>,
+    /// Sent parts without a receipt, at most a window.
+    unconfirmed: VecDeque<Receipt<Cursor>>,
+    /// Whether a range, even an empty one, was sent on this connection.
+    greeted: bool,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    since: Bound,
+    until: Bound,
+    offer: bool,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    since: Cursor,
+    until: Option<Cursor>,
+    after: Option<ReadPosition>,
+    part: u32,
+    reading: bool,
+}
+
+/// The server's end of one connection.
+#[derive(Debug)]
+pub struct ServerSession {
+    phase: Phase,
+    opened: Now,
+    heard: Now,
+    outputs: VecDeque<Output>,
+}
+
+impl ServerSession {
+    /// A connection that has just opened.
+    pub fn new(now: Now) -> Self {
+        Self { phase: Phase::AwaitHello, opened: now, heard: now, outputs: VecDeque::new() }
+    }
+
+    /// The next thing to do; drain after every `handle_*`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`ServerSession::handle_timeout`] is due, unless something is heard before.
+    pub fn wake_at(&self) -> Option<Now> {
+        match self.phase {
+            Phase::AwaitHello => Some(self.opened.plus(HELLO_LIMIT)),
+            Phase::Greeting(_) | Phase::Live(_) => Some(self.heard.plus(IDLE_LIMIT)),
+            Phase::Closed => None,
+        }
+    }
+
+    /// Closes what has been silent for too long.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let late = match self.phase {
+            Phase::AwaitHello => now.monotonic_since(self.opened) >= HELLO_LIMIT,
+            Phase::Greeting(_) | Phase::Live(_) => now.monotonic_since(self.heard) >= IDLE_LIMIT,
+            Phase::Closed => false,
+        };
+        if late {
+            self.close(CloseCode::Idle, "no word for too long");
+        }
+    }
+
+    /// What the status page shows; `None` before the welcome.
+    pub fn report(&self) -> Option<PeerReport> {
+        let Phase::Live(live) = &self.phase else { return None };
+        Some(PeerReport {
+            site: live.site,
+            agent: live.agent.clone(),
+            cursor: live.confirmed,
+            state: live.ping.map(|ping| ping.state),
+            pending: live.ping.map_or(0, |ping| ping.pending),
+        })
+    }
+
+    /// A binary message came.
+    pub fn handle_frame(&mut self, now: Now, frame: &[u8]) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        self.heard = now;
+        match ClientMessage::decode(frame) {
+            Err(error) => self.close(CloseCode::Malformed, &error.to_string()),
+            Ok(ClientMessage::Hello(hello)) => self.hello(hello),
+            Ok(ClientMessage::Upload(upload)) => self.upload(upload),
+            Ok(ClientMessage::Downloaded(receipt)) => self.downloaded(receipt),
+            Ok(ClientMessage::Ping(ping)) => self.ping(ping),
+        }
+    }
+
+    /// Something came that is no binary message.
+    pub fn handle_malformed(&mut self, _now: Now, what: &str) {
+        self.close(CloseCode::Malformed, what);
+    }
+
+    /// The driver's answer to [`Output::Greet`].
+    pub fn handle_greeting(&mut self, now: Now, greeting: Result<Greeting, Refuse>) {
+        let Phase::Greeting(hello) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        match greeting.and_then(|greeting| greeting::check(&hello, &greeting).map(|()| greeting)) {
+            Ok(greeting) => self.welcome(*hello, greeting),
+            Err(refuse) => {
+                self.phase = Phase::AwaitHello;
+                self.handle_refuse(now, refuse);
+            }
+        }
+    }
+
+    /// Refuses from now on: superseded, reset, revoked, stopping.
+    pub fn handle_refuse(&mut self, _now: Now, refuse: Refuse) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        let sentence = refuse.sentence.clone();
+        self.send(&ServerMessage::Refuse(refuse));
+        self.close(CloseCode::Refused, &sentence);
+    }
+
+    /// The driver's answer to [`Output::Read`].
+    pub fn handle_chunk(&mut self, _now: Now, chunk: Result<Chunk, Fault>) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        match chunk {
+            Ok(chunk) => {
+                if let Some(message) = live.chunk(chunk) {
+                    self.send(&message);
+                }
+                self.pump();
+            }
+            Err(fault) => self.close(CloseCode::StoreFailed, &fault.message),
+        }
+    }
+
+    /// The driver's answer to [`Output::Apply`]: the part is on disk, or nothing of it is.
+    pub fn handle_applied(&mut self, _now: Now, result: Result<Applied, Fault>) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        let Some(receipt) = live.applying.take() else { return };
+        match result {
+            Ok(_) => {
+                self.send(&ServerMessage::Uploaded(receipt));
+                self.apply_next();
+            }
+            Err(fault) if fault.kind == FaultKind::OutOfOrder => self.close(CloseCode::OutOfOrder, &fault.message),
+            Err(fault) => self.close(CloseCode::StoreFailed, &fault.message),
+        }
+    }
+
+    /// The database has a new head.
+    pub fn handle_head(&mut self, _now: Now, head: Cursor) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if head.version >= live.head.version {
+            live.head = head;
+            self.pump();
+        }
+    }
+
+    /// The writer can commit, or can't.
+    pub fn handle_writer(&mut self, _now: Now, state: WriterState) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.writer = state;
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) {
+        if !matches!(self.phase, Phase::AwaitHello) {
+            return self.close(CloseCode::OutOfOrder, "a second hello");
+        }
+        if hello.protocol < PROTOCOL {
+            let sentence = format!("this server speaks version {PROTOCOL} of the protocol");
+            return self.handle_refuse(self.heard, Refuse { code: RefuseCode::Protocol, sentence });
+        }
+        self.phase = Phase::Greeting(Box::new(hello.clone()));
+        self.outputs.push_back(Output::Greet(Box::new(hello)));
+    }
+
+    fn welcome(&mut self, hello: Hello, greeting: Greeting) {
+        let Greeting { facts, peer, writer, may_write } = greeting;
+        let cursor = if peer.cursor_known { hello.cursor } else { Cursor::ZERO };
+        self.send(&ServerMessage::Welcome(Welcome {
+            protocol: PROTOCOL,
+            features: 0,
+            lineage: facts.lineage,
+            schema: facts.schema,
+            shape: facts.shape,
+            head: facts.head,
+            held: peer.held,
+            cursor_known: peer.cursor_known,
+            writer,
+        }));
+        self.phase = Phase::Live(Box::new(Live {
+            site: hello.site,
+            agent: hello.agent,
+            may_write,
+            head: facts.head,
+            writer,
+            ping: None,
+            held: peer.held.version,
+            upload: None,
+            queued: VecDeque::new(),
+            applying: None,
+            sent: cursor,
+            confirmed: cursor,
+            download: None,
+            unconfirmed: VecDeque::new(),
+            greeted: false,
+        }));
+        self.pump();
+    }
+
+    fn upload(&mut self, upload: Upload<Vec<crate::Change>>) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "an upload before the welcome");
+        };
+        if !live.may_write && !upload.changes.is_empty() {
+            let sentence = "this token may read but not write".to_owned();
+            return self.handle_refuse(self.heard, Refuse { code: RefuseCode::Forbidden, sentence });
+        }
+        match live.take_part(upload) {
+            Ok(()) => self.apply_next(),
+            Err(what) => self.close(CloseCode::OutOfOrder, what),
+        }
+    }
+
+    fn downloaded(&mut self, receipt: Receipt<Cursor>) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "a receipt before the welcome");
+        };
+        if live.unconfirmed.pop_front() != Some(receipt) {
+            return self.close(CloseCode::OutOfOrder, "a receipt for a part that was not sent");
+        }
+        if receipt.last {
+            live.confirmed = receipt.until;
+        }
+        self.pump();
+    }
+
+    fn ping(&mut self, ping: Ping) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "a ping before the welcome");
+        };
+        live.ping = Some(ping);
+        let pong = Pong { number: ping.number, head: live.head, writer: live.writer };
+        self.send(&ServerMessage::Pong(pong));
+    }
+
+    fn apply_next(&mut self) {
+        if let Phase::Live(live) = &mut self.phase
+            && let Some(part) = live.next_to_apply()
+        {
+            self.outputs.push_back(Output::Apply(part));
+        }
+    }
+
+    fn pump(&mut self) {
+        if let Phase::Live(live) = &mut self.phase
+            && let Some(request) = live.next_read()
+        {
+            self.outputs.push_back(Output::Read(request));
+        }
+    }
+
+    fn send(&mut self, message: &ServerMessage<EncodedChanges>) {
+        self.outputs.push_back(Output::Send(message.encode()));
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Closed;
+            self.outputs.push_back(Output::Close(code, reason.to_owned()));
+        }
+    }
+}
+
+impl Live {
+    /// Checks a part against the range under way and queues it.
+    fn take_part(&mut self, upload: Upload<Vec<crate::Change>>) -> Result<(), &'static str> {
+        let range = match &mut self.upload {
+            Some(range) => range,
+            None if upload.since.version > self.held => return Err("an upload that leaves a gap"),
+            None => {
+                self.upload.insert(Incoming { since: upload.since, until: upload.until, offer: upload.offer, next: 0 })
+            }
+        };
+        let expected = (range.since, range.until, range.offer, range.next);
+        if (upload.since, upload.until, upload.offer, upload.part) != expected {
+            return Err("a part that does not follow the one before");
+        }
+        if self.queued.len() >= WINDOW_PARTS as usize {
+            return Err("more parts than the window allows");
+        }
+        if !upload.offer && upload.changes.iter().any(|change| change.site != self.site) {
+            return Err("changes of another site outside an offer");
+        }
+        range.next += 1;
+        if upload.last {
+            self.held = upload.until.version;
+            self.upload = None;
+        }
+        let part = UploadPart {
+            site: self.site,
+            since: upload.since.version,
+            until: upload.until,
+            last: upload.last,
+            changes: upload.changes,
+        };
+        self.queued.push_back((upload.part, part));
+        Ok(())
+    }
+
+    fn next_to_apply(&mut self) -> Option<UploadPart> {
+        if self.applying.is_some() {
+            return None;
+        }
+        let (number, part) = self.queued.pop_front()?;
+        self.applying = Some(Receipt { until: part.until, part: number, last: part.last });
+        Some(part)
+    }
+
+    fn next_read(&mut self) -> Option<ReadRequest> {
+        if self.unconfirmed.len() >= WINDOW_PARTS as usize {
+            return None;
+        }
+        if self.download.is_none() {
+            if self.greeted && self.head.version <= self.sent.version {
+                return None;
+            }
+            self.download = Some(Outgoing { since: self.sent, until: None, after: None, part: 0, reading: false });
+        }
+        let range = self.download.as_mut()?;
+        if range.reading {
+            return None;
+        }
+        range.reading = true;
+        Some(ReadRequest {
+            since: range.since.version,
+            until: range.until,
+            after: range.after.clone(),
+            author: Author::Except(self.site),
+        })
+    }
+
+    fn chunk(&mut self, chunk: Chunk) -> Option<ServerMessage<EncodedChanges>> {
+        let range = self.download.as_mut()?;
+        range.reading = false;
+        let last = chunk.next.is_none();
+        let own = chunk.changes.only_site == Some(self.site);
+        let receipt = Receipt { until: chunk.until, part: range.part, last };
+        let message = ServerMessage::Download(Download {
+            since: range.since,
+            until: chunk.until,
+            part: range.part,
+            last,
+            remaining: chunk.remaining,
+            changes: if own { EncodedChanges::empty() } else { chunk.changes },
+        });
+        range.until = Some(chunk.until);
+        range.after = chunk.next;
+        range.part += 1;
+        self.unconfirmed.push_back(receipt);
+        if last {
+            self.sent = chunk.until;
+            self.greeted = true;
+            self.download = None;
+        }
+        if chunk.until.version > self.head.version {
+            self.head = chunk.until;
+        }
+        Some(message)
+    }
+}

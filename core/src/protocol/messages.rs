@@ -167,7 +167,6 @@ pub struct Pong {
 
 /// What a client sends; `C` as in [`Upload`].
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a hello is sent once; everything else would pay for a box")]
 pub enum ClientMessage<C> {
     /// See [`Hello`].
     Hello(Hello),
@@ -181,7 +180,6 @@ pub enum ClientMessage<C> {
 
 /// What a server sends; `C` as in [`Upload`].
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a welcome is sent once; everything else would pay for a box")]
 pub enum ServerMessage<C> {
     /// See [`Welcome`].
     Welcome(Welcome),

@@ -1,0 +1,127 @@
+//! Pings, echoes and announced heads: the facts behind freshness.
+//!
+//! Where in the flow: beside the data. An answer proves how things stood when its ping was **sent**, never later.
+
+use std::collections::VecDeque;
+
+use super::ClientSession;
+use crate::limits::{FRESHNESS, HEARTBEAT};
+use crate::position::Cursor;
+use crate::protocol::{ClientMessage, CloseCode, Ping, Pong, WriterState};
+use crate::time::Now;
+
+/// Unanswered pings that are remembered: more than fit into the time after which a silent connection is closed.
+const MAX_PINGS: usize = 16;
+/// Announced heads that are remembered until they are reached.
+const MAX_HEADS: usize = 16;
+
+/// What is known of the server's answers on this connection.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeat {
+    number: u64,
+    sent: VecDeque<(u64, Now)>,
+    last_ping: Option<Now>,
+    /// Answered heads above the cursor, with the time their ping was sent.
+    heads: VecDeque<(Cursor, Now)>,
+    reached: Cursor,
+    pub(super) head: Cursor,
+    pub(super) writer: WriterState,
+    pub(super) echoed: Option<Now>,
+    pub(super) caught_up: Option<Now>,
+}
+
+impl Heartbeat {
+    pub(super) fn start(&mut self, head: Cursor, writer: WriterState) {
+        *self = Self { head, writer, ..Self::default() };
+    }
+
+    pub(super) fn stop(&mut self) {
+        *self = Self { head: self.head, ..Self::default() };
+    }
+
+    /// A head was seen that no ping asked for.
+    pub(super) fn announced(&mut self, head: Cursor) {
+        if head.version > self.head.version {
+            self.head = head;
+        }
+    }
+
+    /// The cursor moved.
+    pub(super) fn reached(&mut self, cursor: Cursor) {
+        self.reached = cursor;
+        while let Some((head, asked)) = self.heads.front().copied() {
+            if head.version > cursor.version {
+                break;
+            }
+            self.caught_up = Some(asked);
+            self.heads.pop_front();
+        }
+    }
+
+    fn answered(&mut self, pong: Pong) -> bool {
+        let Some(index) = self.sent.iter().position(|(number, _)| *number == pong.number) else {
+            return false;
+        };
+        let asked = self.sent[index].1;
+        self.sent.drain(..=index);
+        self.echoed = Some(asked);
+        self.writer = pong.writer;
+        self.head = pong.head;
+        if pong.head.version <= self.reached.version {
+            self.caught_up = Some(asked);
+        } else if self.heads.len() < MAX_HEADS {
+            self.heads.push_back((pong.head, asked));
+        }
+        true
+    }
+
+    /// When the next ping is due.
+    pub(super) fn due(&self) -> Option<Now> {
+        self.last_ping.map(|sent| sent.plus(HEARTBEAT))
+    }
+}
+
+impl ClientSession {
+    /// Sends a ping when one is due.
+    pub(super) fn beat(&mut self, now: Now) {
+        if self.heartbeat.last_ping.is_some_and(|sent| now.since(sent) < HEARTBEAT) {
+            return;
+        }
+        self.heartbeat.number += 1;
+        self.heartbeat.last_ping = Some(now);
+        if self.heartbeat.sent.len() >= MAX_PINGS {
+            self.heartbeat.sent.pop_front();
+        }
+        self.heartbeat.sent.push_back((self.heartbeat.number, now));
+        let ping = Ping {
+            number: self.heartbeat.number,
+            state: self.shown.0,
+            pending: self.outbox.changes,
+            cursor: self.inbox.cursor(),
+        };
+        self.send(&ClientMessage::Ping(ping));
+    }
+
+    pub(super) fn pong(&mut self, now: Now, pong: Pong) {
+        if !self.heartbeat.answered(pong) {
+            self.give_up(now, CloseCode::OutOfOrder, "an echo of no ping");
+        }
+    }
+
+    /// Whether data went both ways on this connection.
+    pub(super) fn is_exchanged(&self) -> bool {
+        self.uploaded_once && self.inbox.applied_once
+    }
+
+    /// Data went one way; once it went both, the connection is proven.
+    pub(super) fn prove(&mut self, now: Now) {
+        if self.is_exchanged() {
+            self.backoff.reset();
+            self.backoff.early_closes = 0;
+            let fresh = self.heartbeat.caught_up.is_some_and(|moment| now.since(moment) < FRESHNESS);
+            if !fresh {
+                self.beat(now);
+            }
+        }
+    }
+}

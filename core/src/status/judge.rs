@@ -1,0 +1,171 @@
+//! From facts and the time to a state and its reason.
+//!
+//! Where in the flow: called by the client's session for every status. Pure: the same facts and time give the same
+//! answer, which is why the light can be tested by enumerating facts.
+
+use std::time::Duration;
+
+use super::{Reason, StatusState};
+use crate::limits::{ACKNOWLEDGEMENT_LIMIT, EARLY_CLOSE_COUNT, FRESHNESS, WELCOME_LIMIT};
+use crate::protocol::{RefuseCode, WriterState};
+use crate::replica::FaultKind;
+use crate::time::Now;
+
+/// What is known of the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The local database is not loaded yet.
+    Opening,
+    /// No socket.
+    Down,
+    /// A socket was asked for; `again` when the attempt before failed without opening.
+    Dialling {
+        /// Whether this repeats a failed attempt.
+        again: bool,
+    },
+    /// The socket is open, and no welcome came yet.
+    Greeting {
+        /// When it opened.
+        opened: Now,
+    },
+    /// Welcomed.
+    Welcomed {
+        /// Whether data has been exchanged both ways on this connection.
+        exchanged: bool,
+    },
+}
+
+/// Everything that the light depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The socket.
+    pub link: Link,
+    /// Paused by hand.
+    pub paused: bool,
+    /// The last refusal since the last welcome.
+    pub refused: Option<RefuseCode>,
+    /// Closes soon after the opening, in a row, without an exchange between.
+    pub early_closes: u32,
+    /// The last socket was given up for want of a welcome.
+    pub welcome_missing: bool,
+    /// The ping whose answer's head is reached: when it was sent.
+    pub caught_up: Option<Now>,
+    /// The newest answered ping: when it was sent.
+    pub echoed: Option<Now>,
+    /// The server's word on its writer, in the newest answer.
+    pub writer: WriterState,
+    /// Own changes above the acknowledgement.
+    pub pending: u64,
+    /// When waiting for an acknowledgement began: the later of the exchange, the first pending change and the last
+    /// acknowledged part.
+    pub awaiting: Option<Now>,
+    /// The last fault of the local database, until a write succeeds.
+    pub fault: Option<FaultKind>,
+    /// Incoming changes that could not be applied.
+    pub quarantined: u64,
+}
+
+/// The state and its reason. Precedence: incompatible, stuck, disconnected, connecting, syncing, synced.
+pub fn judge(facts: &Facts, now: Now) -> (StatusState, Reason) {
+    let found = incompatible(facts)
+        .map(|reason| (StatusState::Incompatible, reason))
+        .or_else(|| stuck(facts, now).map(|reason| (StatusState::Stuck, reason)))
+        .or_else(|| disconnected(facts).map(|reason| (StatusState::Disconnected, reason)))
+        .or_else(|| connecting(facts, now).map(|reason| (StatusState::Connecting, reason)));
+    match found {
+        Some(answer) => answer,
+        None if facts.pending > 0 => (StatusState::Syncing, Reason::Sending),
+        None => (StatusState::Synced, Reason::Synced),
+    }
+}
+
+fn incompatible(facts: &Facts) -> Option<Reason> {
+    match facts.refused? {
+        RefuseCode::Protocol => Some(Reason::Protocol),
+        RefuseCode::SchemaOlder => Some(Reason::SchemaOlder),
+        RefuseCode::SchemaNewer => Some(Reason::SchemaNewer),
+        RefuseCode::SchemaDiffers => Some(Reason::SchemaDiffers),
+        RefuseCode::Lineage => Some(Reason::Lineage),
+        RefuseCode::Unauthorized
+        | RefuseCode::Forbidden
+        | RefuseCode::UnknownDatabase
+        | RefuseCode::Superseded
+        | RefuseCode::Unavailable => None,
+    }
+}
+
+fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
+    match facts.fault {
+        Some(FaultKind::Full) => return Some(Reason::StorageFull),
+        Some(FaultKind::Busy | FaultKind::OutOfOrder) | None => {}
+        Some(_) => return Some(Reason::LocalStorage),
+    }
+    if facts.quarantined > 0 {
+        return Some(Reason::Quarantined);
+    }
+    if facts.paused {
+        return None;
+    }
+    match facts.refused {
+        Some(RefuseCode::Unauthorized) => return Some(Reason::Unauthorized),
+        Some(RefuseCode::Forbidden) => return Some(Reason::Forbidden),
+        Some(RefuseCode::UnknownDatabase) => return Some(Reason::UnknownDatabase),
+        Some(RefuseCode::Unavailable) => return Some(Reason::ServerUnavailable),
+        _ => {}
+    }
+    if facts.early_closes >= EARLY_CLOSE_COUNT {
+        return Some(Reason::ClosesEarly);
+    }
+    let silent = |opened: Now| now.since(opened) >= WELCOME_LIMIT;
+    if facts.welcome_missing || matches!(facts.link, Link::Greeting { opened } if silent(opened)) {
+        return Some(Reason::NoWelcome);
+    }
+    if let Link::Welcomed { .. } = facts.link {
+        if matches!(facts.writer, WriterState::Full | WriterState::ReadOnly | WriterState::Failing) {
+            return Some(Reason::ServerStorage);
+        }
+        let late = |awaiting: Now| now.since(awaiting) >= ACKNOWLEDGEMENT_LIMIT;
+        if facts.pending > 0 && facts.awaiting.is_some_and(late) {
+            return Some(Reason::NoAcknowledgement);
+        }
+    }
+    None
+}
+
+fn disconnected(facts: &Facts) -> Option<Reason> {
+    match facts.link {
+        _ if facts.paused => Some(Reason::Paused),
+        Link::Down | Link::Dialling { again: true } => Some(Reason::Offline),
+        _ => None,
+    }
+}
+
+fn connecting(facts: &Facts, now: Now) -> Option<Reason> {
+    let old = |moment: Option<Now>| moment.is_none_or(|moment| now.since(moment) >= FRESHNESS);
+    match facts.link {
+        Link::Opening => Some(Reason::Opening),
+        Link::Down | Link::Dialling { .. } => Some(Reason::Dialling),
+        Link::Greeting { .. } => Some(Reason::Handshaking),
+        Link::Welcomed { .. } if facts.echoed.is_some() && old(facts.echoed) => Some(Reason::NoEcho),
+        Link::Welcomed { exchanged: false } => Some(Reason::Exchanging),
+        Link::Welcomed { exchanged: true } if old(facts.caught_up) || old(facts.echoed) => Some(Reason::CatchingUp),
+        Link::Welcomed { .. } if facts.writer != WriterState::Commits => Some(Reason::ServerBusy),
+        Link::Welcomed { .. } => None,
+    }
+}
+
+/// How long these facts alone can keep their answer: until then the light changes only by an event.
+/// `None` when no deadline lies ahead.
+pub fn next_change(facts: &Facts, now: Now) -> Option<Duration> {
+    let greeting = if let Link::Greeting { opened } = facts.link { Some((opened, WELCOME_LIMIT)) } else { None };
+    [
+        greeting,
+        facts.caught_up.map(|moment| (moment, FRESHNESS)),
+        facts.echoed.map(|moment| (moment, FRESHNESS)),
+        facts.awaiting.map(|moment| (moment, ACKNOWLEDGEMENT_LIMIT)),
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(|(moment, limit)| limit.checked_sub(now.since(moment)).filter(|left| !left.is_zero()))
+    .min()
+}
