@@ -5,6 +5,7 @@
 mod allocator;
 mod basics;
 mod convergence;
+mod empty_values;
 mod hostile_input;
 mod key_update;
 mod keys;
