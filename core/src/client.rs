@@ -177,6 +177,12 @@ impl ClientSession {
         self.observe(now);
     }
 
+    /// The local database failed at something that the session did not ask for.
+    pub fn handle_local_fault(&mut self, now: Now, fault: Fault) {
+        self.fault = Some(fault);
+        self.observe(now);
+    }
+
     /// A deadline passed, or may have: cheap to call at any time.
     pub fn handle_timeout(&mut self, now: Now) {
         match self.phase {
