@@ -1,5 +1,7 @@
 //! One database with cr-sqlite, as the tests see it: runs SQL, reads changes, applies those of another. In memory
 //! unless a test needs the file. It never hides an error: what may fail returns it.
+//!
+//! With `CRSQLITE_EXTENSION` set to a loadable extension the same tests run on that instead of the crate.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -30,6 +32,14 @@ impl Peer {
 
     /// cr-sqlite on an open connection.
     pub(crate) fn on(conn: Connection) -> Self {
+        if let Some(file) = std::env::var_os("CRSQLITE_EXTENSION") {
+            // SAFETY: the file is the one that the caller of the tests has built and named.
+            unsafe {
+                let _enabled = rusqlite::LoadExtensionGuard::new(&conn).expect("loading can be allowed");
+                conn.load_extension(&file, None::<&str>).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+            }
+            return Self { conn };
+        }
         crsqlite::init(&conn).expect("cr-sqlite accepts a fresh connection");
         Self { conn }
     }
