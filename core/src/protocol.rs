@@ -52,6 +52,7 @@
 //! See [`CloseCode`].
 
 mod changes;
+mod frames;
 mod messages;
 mod wire;
 
