@@ -1,0 +1,75 @@
+// The wasm module behind a typed door: what the worker calls in it, and what comes back.
+//
+// The module holds the database and the sync session. Every call into it may leave effects (frames to send, a socket
+// to open, a timer to set, a status to show); the caller takes them right after and carries them out.
+
+import init from "../greenlight.js";
+import type { Rows } from "../shared/rows.js";
+import type { Integers, Status, Value } from "../shared/types.js";
+
+/** What to do on the socket, in order. */
+export type SocketAction =
+  | { kind: "connect" }
+  | { kind: "send"; frame: Uint8Array }
+  | { kind: "close"; code: number; reason: string };
+
+/** What a call into the module leaves to be done. */
+export interface Effects {
+  actions: SocketAction[];
+  /** When the session wants to be woken, counted from now; null: not at all. */
+  wakeInMs: number | null;
+  /** The status, when it says something new. */
+  status: Status | null;
+  /** Tables whose rows changed. */
+  touched: string[];
+}
+
+/** The module's one class. Every method may throw an error with a `code`. */
+export interface Engine {
+  exec(id: string, sql: string, params: Value[] | undefined): number;
+  query(sql: string, params: Value[] | undefined, integers: Integers): Rows;
+  /** The tables that a query reads. */
+  tables_read(sql: string): string[];
+  begin(): void;
+  /** Commits under this id, by which a repeated commit is known. */
+  commit(id: string): void;
+  rollback(): void;
+  /** Whether a write of this id was committed. */
+  was_written(id: string): boolean;
+  connected(token: string): void;
+  frame(frame: Uint8Array): void;
+  malformed(what: string): void;
+  closed(code: number, reason: string): void;
+  timeout(): void;
+  pause(): void;
+  resume(): void;
+  retry(): void;
+  take_effects(): Effects;
+  /** The status as of now. */
+  status(): Status;
+  pending_by_table(): { table: string; changes: number }[];
+  /**
+   * Begins to write a bundle: its first line. When `whole`, the database file follows the changes where the server is
+   * not of the lineage that it was in step with.
+   */
+  bundle_begin(id: string, createdAt: number, whole: boolean): Uint8Array;
+  /** More lines of it; undefined when it is complete. */
+  bundle_next(): Uint8Array | undefined;
+  /** Takes in lines of a bundle, cut at line ends. */
+  replay_take(lines: Uint8Array): void;
+  /** Writes what was taken in, as one transaction under this id; returns the number of rows written. */
+  replay_write(id: string): number;
+  /** Drops the database's file and opens it anew and empty; the session starts over. */
+  start_over(): void;
+  /** Gives up connection and files. The engine is only to be freed. */
+  close(): void;
+  free(): void;
+}
+
+let loading: Promise<unknown> | null = null;
+
+/** Loads and compiles the module, once in a worker. */
+export function loadModule(wasmUrl: string | null): Promise<unknown> {
+  loading ??= init({ module_or_path: wasmUrl ?? new URL("../greenlight_bg.wasm", import.meta.url) });
+  return loading;
+}
