@@ -1,6 +1,7 @@
 //! What is left as it is in cr-sqlite, and has to be worked around above: each test shows a trap, so that a change in
 //! it is noticed. None of these is wished for.
 
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::Value;
 
 use crate::peer::{CID, CL, COL_VERSION, Change, DB_VERSION, Peer, SITE_ID};
@@ -226,4 +227,31 @@ fn schemas_that_are_refused() {
         let peer = Peer::new(&format!("CREATE TABLE u ({columns})"));
         assert!(peer.try_rows("SELECT crsql_as_crr('u')").is_err(), "{columns}");
     }
+}
+
+/// An authorizer sees what cr-sqlite runs for a write too, and can't tell it from the user's. So the user's statement
+/// is prepared once under it, to be judged, and once more without it, to be run.
+#[test]
+fn an_authorizer_sees_cr_sqlite_s_own_statements() {
+    let no_internals = |context: AuthContext<'_>| match context.action {
+        AuthAction::Read { table_name, .. }
+        | AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+            if table_name.contains("__crsql_") =>
+        {
+            Authorization::Deny
+        }
+        AuthAction::Pragma { .. } => Authorization::Deny,
+        _ => Authorization::Allow,
+    };
+    let mut peer = Peer::new(SCHEMA);
+    let allow_all = None::<fn(AuthContext<'_>) -> Authorization>;
+    peer.conn.authorizer(Some(no_internals)).expect("set");
+    assert!(peer.conn.prepare("SELECT * FROM t__crsql_clock").is_err(), "the user's own look is denied");
+    assert!(peer.conn.execute("INSERT INTO t VALUES (1, 1, 1)", []).is_err(), "and a legitimate write with it");
+
+    peer.conn.prepare("INSERT INTO t VALUES (1, 1, 1)").expect("judged: nothing internal is named");
+    peer.conn.authorizer(allow_all).expect("unset");
+    peer.run("INSERT INTO t VALUES (1, 1, 1)");
+    assert_eq!(peer.changes_since(0).len(), 2);
 }
