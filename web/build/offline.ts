@@ -2,32 +2,47 @@
 // The list is what the bundler wrote, so a file can't be forgotten.
 
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { build, type Plugin, type Rollup } from "vite";
 
 /** The worker's file name: at the root, since its scope is its folder. */
 const FILE = "service-worker.js";
 
-type Output = Rollup.OutputAsset | Rollup.OutputChunk;
+interface File {
+  name: string;
+  content: string | Uint8Array;
+}
 
 export function offline(entry: string): Plugin {
+  let copied = "";
   return {
     name: "offline",
     apply: "build",
     enforce: "post",
+    configResolved: (config) => void (copied = config.publicDir),
     async generateBundle(_options, bundle) {
-      const outputs = Object.values(bundle).filter((output) => !output.fileName.endsWith(".map"));
-      const files = outputs.map((output) => output.fileName).sort();
-      const source = await bundleWorker(entry, files, version(outputs));
+      const files = [...Object.values(bundle).map(contentOf), ...copiedFrom(copied)].filter((file) => !file.name.endsWith(".map"));
+      files.sort((a, b) => (a.name < b.name ? -1 : 1));
+      const source = await bundleWorker(entry, files.map((file) => file.name), version(files));
       this.emitFile({ type: "asset", fileName: FILE, source });
     },
   };
 }
 
+function contentOf(output: Rollup.OutputAsset | Rollup.OutputChunk): File {
+  return { name: output.fileName, content: output.type === "chunk" ? output.code : output.source };
+}
+
+/** The files of the public folder, which Vite copies beside the bundle. */
+function copiedFrom(folder: string): File[] {
+  return readdirSync(folder).map((name) => ({ name, content: readFileSync(join(folder, name)) }));
+}
+
 /** One name for this exact set of files. */
-function version(outputs: Output[]): string {
+function version(files: File[]): string {
   const hash = createHash("sha256");
-  const sorted = [...outputs].sort((a, b) => (a.fileName < b.fileName ? -1 : 1));
-  for (const output of sorted) hash.update(output.fileName).update(output.type === "chunk" ? output.code : output.source);
+  for (const file of files) hash.update(file.name).update(file.content);
   return hash.digest("hex").slice(0, 16);
 }
 
