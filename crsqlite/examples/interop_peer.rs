@@ -1,9 +1,10 @@
-//! This crate's side of the interop test: databases in memory, driven line by line over standard input and output by
-//! `interop/main.mjs`. It decides nothing; errors are answers.
+//! This crate's side of the interop test: databases in memory or a file, driven line by line over standard input and
+//! output by `interop/main.mjs`. It decides nothing; errors are answers.
 //!
-//! A line is a command: `open`, `sql TEXT`, `rows QUERY`, `apply VALUE...` (nine, separated by tabs), `close`. Line
-//! breaks in SQL are spaces. An answer is any number of lines `row VALUE...` and one that is `ok` or `error MESSAGE`.
-//! A value is `n` (NULL), `i` and a decimal, `r` and the bits of a real in hex, or `t` or `b` and the bytes in hex.
+//! A line is a command: `open` or `open FILE`, `sql TEXT`, `rows QUERY`, `apply VALUE...` (nine, separated by tabs),
+//! `close`. Line breaks in SQL are spaces. An answer is any number of lines `row VALUE...` and one that is `ok` or
+//! `error MESSAGE`. A value is `n` (NULL), `i` and a decimal, `r` and the bits of a real in hex, or `t` or `b` and the
+//! bytes in hex.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -35,7 +36,7 @@ fn main() -> Outcome<()> {
 fn answer(conn: &mut Option<Connection>, line: &str) -> Outcome<Vec<Vec<Value>>> {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     if command == "open" {
-        let fresh = Connection::open_in_memory()?;
+        let fresh = if rest.is_empty() { Connection::open_in_memory()? } else { Connection::open(rest)? };
         crsqlite::init(&fresh)?;
         *conn = Some(fresh);
         return Ok(vec![]);

@@ -1,5 +1,8 @@
 // Exchanges changes between this crate and the npm package, both ways, and compares rows bit by bit.
 // usage: node main.mjs INTEROP_PEER. Prints `N passed, 0 failed`; ends with 1 when something failed.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { CASES, CONFLICTS } from "./cases.mjs";
 import { OurPeer, TheirPeer } from "./peers.mjs";
 
@@ -142,6 +145,33 @@ async function floor(peer) {
   await done();
 }
 
+/** A file goes from us to them and back: what one wrote is the other's, and versions count on from the floor. */
+async function file() {
+  const folder = mkdtempSync(join(tmpdir(), "interop-"));
+  const path = join(folder, "x.db");
+  const count = "SELECT crsql_db_version(), hex(crsql_site_id()), (SELECT count(*) FROM crsql_changes)";
+  const seen = [];
+  try {
+    await ours.open(path);
+    await ours.sql("CREATE TABLE t (id INTEGER PRIMARY KEY NOT NULL, a); SELECT crsql_as_crr('t')");
+    await ours.sql("INSERT INTO t VALUES (200, 'x'); UPDATE t SET id = 300; UPDATE t SET a = a");
+    await ours.sql("INSERT OR REPLACE INTO crsql_master VALUES ('pre_compact_dbversion', 100)");
+    await ours.close();
+    for (const peer of [theirs, ours, theirs, ours]) {
+      await peer.open(path);
+      seen.push(...(await peer.rows(count)));
+      await peer.sql(`INSERT INTO t VALUES (${seen.length}, 'y')`);
+      await peer.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const versions = seen.map(([version]) => version);
+  if (versions.join() !== "i100,i101,i102,i103") throw new Error(`the versions are ${versions}`);
+  if (new Set(seen.map(([, site]) => site)).size !== 1) throw new Error("the site id isn't the same");
+  if (seen.map(([, , changes]) => changes).join() !== "i3,i4,i5,i6") throw new Error(`the changes are ${JSON.stringify(seen)}`);
+}
+
 for (const item of CASES) {
   await test(`${item.name}, ours to theirs`, () => oneWay(item, ours, theirs));
   await test(`${item.name}, theirs to ours`, () => oneWay(item, theirs, ours));
@@ -154,6 +184,7 @@ for (let seed = 1; seed <= SEEDS; seed += 1) {
 }
 await test("the floor of versions, ours", () => floor(ours));
 await test("the floor of versions, theirs", () => floor(theirs));
+await test("a file that both write", file);
 ours.stop();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);

@@ -2,11 +2,12 @@
 // encoding that examples/interop_peer.rs documents, so that types and bits are compared and not what JavaScript makes
 // of them.
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import * as SQLite from "@vlcn.io/wa-sqlite";
+import { MemoryVFS } from "@vlcn.io/wa-sqlite/src/examples/MemoryVFS.js";
 
 const require = createRequire(import.meta.url);
 
@@ -31,8 +32,9 @@ export class OurPeer {
     }
   }
 
-  open() {
-    return this.ask("open");
+  /** A fresh database in memory, or the one in `file`. */
+  open(file) {
+    return this.ask(file ? `open ${file}` : "open");
   }
 
   sql(text) {
@@ -64,11 +66,19 @@ export class TheirPeer {
     const { default: factory } = await import(pathToFileURL(wasm.replace(/\.wasm$/, ".mjs")).href);
     const peer = new TheirPeer();
     peer.api = SQLite.Factory(await factory({ wasmBinary: readFileSync(wasm) }));
+    peer.files = new MemoryVFS();
+    peer.api.vfs_register(peer.files, false);
     return peer;
   }
 
-  async open() {
-    this.db = await this.api.open_v2(":memory:");
+  /** A fresh database in memory, or the one in `file`, which `close` writes back. */
+  async open(file) {
+    this.file = file;
+    if (file) {
+      const bytes = new Uint8Array(readFileSync(file));
+      this.files.mapNameToFile.set(file, { name: file, flags: 0, size: bytes.length, data: bytes.buffer });
+    }
+    this.db = await this.api.open_v2(file ?? ":memory:", undefined, file ? "memory" : undefined);
   }
 
   async sql(text) {
@@ -135,6 +145,10 @@ export class TheirPeer {
   async close() {
     await this.sql("SELECT crsql_finalize()");
     await this.api.close(this.db);
+    if (this.file) {
+      const { data, size } = this.files.mapNameToFile.get(this.file);
+      writeFileSync(this.file, new Uint8Array(data, 0, size));
+    }
   }
 
   stop() {}
