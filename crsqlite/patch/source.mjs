@@ -62,7 +62,7 @@ function fetch(scratch) {
   try {
     const names = execFileSync(
       "npm",
-      ["pack", `${NAME}@${VERSION}`, "--prefer-offline", "--silent", "--pack-destination", scratch],
+      ["pack", `${NAME}@${VERSION}`, "--prefer-offline", "--loglevel=error", "--pack-destination", scratch],
       { cwd: scratch, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: FETCH_LIMIT_S * 1000 },
     );
     return join(scratch, names.trim().split("\n").at(-1));
