@@ -1,7 +1,7 @@
 // How the web app is built: two pages, the footer from its source, the offline worker, a strict policy.
 
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 import { offline } from "./build/offline.ts";
 import { relaxPolicyWhileDeveloping } from "./build/policy.ts";
 
@@ -22,4 +22,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rollupOptions: { input: { index: here("./index.html"), states: here("./states.html") } },
   },
+  test: { include: ["src/**/*.test.ts", "footer/src/**/*.test.ts"] },
 });

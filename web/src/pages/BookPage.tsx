@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { type Book, bookHistory, deleteBook, draftOf, oneBook, priceHistory } from "../data/books.ts";
-import { plural, showDay, showDayAndTime, showMoney } from "../data/format.ts";
+import { plural, showDay, showDayAndTime, showMoney, showQuantity } from "../data/format.ts";
 import { showIsbn } from "../data/isbn.ts";
 import { setShelf, stockOfBook } from "../data/stock.ts";
 import { BookForm } from "../ui/BookForm.tsx";
@@ -118,7 +118,7 @@ function StockSection({ isbn }: { isbn: string }) {
               aria-label={`Shelf in ${place.name ?? "this warehouse"}`}
               onChange={(event) => void attempt(() => setShelf(shop, place.warehouse_id, isbn, event.currentTarget.value.trim()))}
             />
-            <b class={place.quantity < 0 ? "number short" : "number"}>{place.quantity}</b>
+            <b class={place.quantity < 0 ? "number short" : "number"}>{showQuantity(place.quantity)}</b>
           </li>
         ))}
       </ul>
@@ -148,7 +148,7 @@ function HistorySection({ isbn }: { isbn: string }) {
               <a href={href(movement.direction, movement.note_id)}>{movement.note || "Unnamed note"}</a>
               <small>{movement.direction === "inbound" ? "into" : "from"} {movement.warehouse ?? "an unknown warehouse"}</small>
             </span>
-            <b class="number">{movement.quantity > 0 ? `+${movement.quantity}` : `−${-movement.quantity}`}</b>
+            <b class="number">{movement.quantity > 0 ? "+" : ""}{showQuantity(movement.quantity)}</b>
           </li>
         ))}
       </ul>

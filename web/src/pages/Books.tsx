@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { type BookRow, countBooks, EMPTY_BOOK, listBooks } from "../data/books.ts";
-import { plural, showMoney } from "../data/format.ts";
+import { plural, showMoney, showQuantity } from "../data/format.ts";
 import { showIsbn } from "../data/isbn.ts";
 import { BookForm } from "../ui/BookForm.tsx";
 import { Cover } from "../ui/Cover.tsx";
@@ -83,7 +83,7 @@ export function Stock({ quantity }: { quantity: number }) {
   const style = quantity < 0 ? "number short" : quantity === 0 ? "number none" : "number";
   return (
     <span class={style}>
-      {quantity}
+      {showQuantity(quantity)}
       <span class="unseen"> in stock</span>
     </span>
   );

@@ -121,9 +121,11 @@ function NoteFields({ kind, note }: { kind: Kind; note: Note }) {
   );
   return (
     <div class="note-fields">
-      <Field label="Name">
-        {(id) => <input id={id} key={note.name} defaultValue={note.name} onChange={set("name")} disabled={!draft} data-testid="note-name" />}
-      </Field>
+      {draft && (
+        <Field label="Name">
+          {(id) => <input id={id} key={note.name} defaultValue={note.name} onChange={set("name")} data-testid="note-name" />}
+        </Field>
+      )}
       {kind === "inbound" && choice("Into warehouse", "warehouse_id", note.warehouse_id, places, "Choose…")}
       {kind === "inbound" && choice("From supplier", "supplier_id", note.supplier_id, parties, "Unknown")}
       {kind === "outbound" && choice("Customer", "customer_id", note.customer_id, parties, "At the till")}

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { plural, showCount, showSum } from "../data/format.ts";
-import { warehouseTotals } from "../data/stock.ts";
+import { type WarehouseTotal, warehouseTotals } from "../data/stock.ts";
 import { Icon } from "../ui/icons.tsx";
 import { Empty, Head } from "../ui/parts.tsx";
 import { go, href } from "../ui/router.ts";
@@ -43,7 +43,7 @@ export function Warehouses() {
               <a class="list-row" href={href("warehouse", row.id)} data-testid="warehouse-row" data-warehouse={row.id}>
                 <span class="note-name">
                   <b>{row.name || "Unnamed"}</b>
-                  <small>{[row.address, row.discount_percent > 0 ? `${row.discount_percent} % off` : ""].filter((part) => part !== "").join(" · ")}</small>
+                  {about(row) !== "" && <small>{about(row)}</small>}
                 </span>
                 <span class="bar-cell" aria-hidden="true">
                   <i style={{ width: `${(Math.max(0, row.copies) / most) * 100}%` }} />
@@ -59,4 +59,8 @@ export function Warehouses() {
       {adding && <WarehouseForm before={null} close={() => setAdding(false)} saved={(id) => go("warehouse", id)} />}
     </>
   );
+}
+
+function about(row: WarehouseTotal): string {
+  return [row.address, row.discount_percent > 0 ? `${row.discount_percent} % off` : ""].filter((part) => part !== "").join(" · ");
 }

@@ -16,14 +16,14 @@ const QUANTITY_LIMIT = 100_000;
 export function Lines({ kind, note, lines }: { kind: Kind; note: Note; lines: Line[] }) {
   const places = useLive(warehouses()) ?? [];
   return (
-    <div class={`list lines ${kind}`} role="table" aria-label="Lines">
+    <div class={`list lines ${kind} ${note.committed_at === null ? "draft" : ""}`} role="table" aria-label="Lines">
       <div class="list-head" role="row">
         <span role="columnheader">Title</span>
         {kind === "outbound" && <span role="columnheader">From</span>}
         <span role="columnheader" class="number">Copies</span>
         <span role="columnheader" class="number">{kind === "inbound" ? "Cost each" : "Price each"}</span>
         <span role="columnheader" class="number">Sum</span>
-        <span role="columnheader"><span class="unseen">Remove</span></span>
+        {note.committed_at === null && <span role="columnheader"><span class="unseen">Remove</span></span>}
       </div>
       {lines.map((line) => <Row key={`${line.isbn} ${line.warehouse_id}`} kind={kind} note={note} line={line} places={places} />)}
     </div>
@@ -67,13 +67,13 @@ function Row({ kind, note, line, places }: { kind: Kind; note: Note; line: Line;
         ) : showMoney(line.each_cents)}
       </span>
       <span role="cell" class="number line-sum">{showMoney(line.quantity * line.each_cents)}</span>
-      <span role="cell" class="line-remove">
-        {draft && (
+      {draft && (
+        <span role="cell" class="line-remove">
           <button class="button quiet" type="button" aria-label={`Remove ${title}`} onClick={() => void attempt(() => removeLine(shop, kind, note.id, line))} data-testid="line-remove">
             <Icon name="close" />
           </button>
-        )}
-      </span>
+        </span>
+      )}
     </div>
   );
 }

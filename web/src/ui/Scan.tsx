@@ -11,6 +11,8 @@ import { Icon } from "./icons.tsx";
 import { useLive, useSettled, useShop } from "./shop.ts";
 
 const SETTLE_MS = 80;
+/** On a phone the focus would cover half the page with keys before anyone asked. */
+const HAS_KEYBOARD = matchMedia("(hover: hover)").matches;
 
 export function Scan({ take }: { take: (isbn: string) => Promise<unknown> }) {
   const shop = useShop();
@@ -58,7 +60,7 @@ export function Scan({ take }: { take: (isbn: string) => Promise<unknown> }) {
         <Icon name="scan" />
         <span class="unseen">Scan an ISBN or type a title</span>
         <input
-          ref={input} value={text} placeholder="Scan an ISBN or type a title" autocomplete="off" spellcheck={false} autoFocus
+          ref={input} value={text} placeholder="Scan an ISBN or type a title" autocomplete="off" spellcheck={false} autoFocus={HAS_KEYBOARD}
           role="combobox" aria-expanded={shown.length > 0} aria-controls="suggestions" aria-autocomplete="list"
           aria-activedescendant={shown.length > 0 ? `suggestion-${active}` : undefined} data-testid="scan" data-search
           onInput={(event) => { setText(event.currentTarget.value); setActive(0); setProblem(""); }}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import { SAMPLES } from "../../src/states/samples.ts";
+import { diagnostics, fraction, label, numbers, sentence, summary } from "./facts.js";
+import type { Progress, State, Status } from "./status.js";
+import { ENGLISH, fill } from "./texts.js";
+
+const NOW = Date.now();
+const sample = (name: string): Status => {
+  const found = SAMPLES.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`no sample is called ${name}`);
+  return found.status;
+};
+
+describe("the label", () => {
+  it("carries the count only when there is one, in every state", () => {
+    for (const { status } of SAMPLES) {
+      const expected = status.pending.changes === 0 ? "Remote DB" : `Remote DB (${status.pending.changes} pending)`;
+      expect(label(status, ENGLISH)).toBe(expected);
+    }
+  });
+
+  it("stands alone before the first status", () => {
+    expect(label(null, ENGLISH)).toBe("Remote DB");
+  });
+});
+
+it("has a sample of each of the six states", () => {
+  const states = new Set<State>(SAMPLES.map(({ status }) => status.state));
+  expect([...states].sort()).toEqual(["connecting", "disconnected", "incompatible", "stuck", "synced", "syncing"]);
+});
+
+it("says the app's sentence for a reason where it has one", () => {
+  const status = sample("disconnected");
+  expect(sentence(status, ENGLISH)).toBe(status.sentence);
+  expect(sentence(status, { ...ENGLISH, reasons: { offline: "Keine Verbindung." } })).toBe("Keine Verbindung.");
+});
+
+it("lists what waits and how old it is", () => {
+  const facts = Object.fromEntries(summary(sample("disconnected"), NOW, ENGLISH));
+  expect(facts["Only on this device"]).toBe("5 changes, 612 B, oldest 11 min");
+  expect(facts["Server heard"]).toBeUndefined();
+  expect(Object.fromEntries(summary(sample("synced"), NOW, ENGLISH))["Only on this device"]).toBe("nothing");
+});
+
+it("shows quarantined changes and those held aside only when there are some", () => {
+  const status: Status = { ...sample("synced"), quarantined: 2, heldAside: 7 };
+  const facts = Object.fromEntries(summary(status, NOW, ENGLISH));
+  expect(facts["Could not be applied"]).toBe("2");
+  expect(facts["Held for a newer app"]).toBe("7");
+  expect(Object.keys(Object.fromEntries(summary(sample("synced"), NOW, ENGLISH)))).not.toContain("Could not be applied");
+});
+
+it("says in the diagnostics what the last close was", () => {
+  expect(Object.fromEntries(diagnostics(sample("stuck"), NOW))["last close"]).toBe("1011 storage");
+  expect(Object.fromEntries(diagnostics(sample("synced"), NOW))["last close"]).toBe("none");
+});
+
+describe("progress", () => {
+  const progress = (done: number, total: number): Progress => ({
+    direction: "down", changes: { done, total }, bytes: { done: 0, total: 0 }, perSecond: 0, etaMs: null,
+  });
+
+  it("never passes the end, nor divides by nothing", () => {
+    expect(fraction(progress(0, 0))).toBe(0);
+    expect(fraction(progress(5, 10))).toBe(0.5);
+    expect(fraction(progress(12, 10))).toBe(1);
+  });
+
+  it("goes by bytes where they are known", () => {
+    expect(fraction({ ...progress(1, 10), bytes: { done: 9, total: 10 } })).toBe(0.9);
+  });
+
+  it("leaves out a rate and a time to go that aren't known", () => {
+    expect(numbers(progress(5, 10))).toHaveLength(2);
+    expect(numbers({ ...progress(5, 10), perSecond: 2, etaMs: 2500 })).toHaveLength(4);
+  });
+});
+
+it("fills texts, and leaves unknown names as they are", () => {
+  expect(fill("{n} of {m}", { n: 1 })).toBe("1 of {m}");
+});
