@@ -7,5 +7,3 @@ import type { Engine } from "./worker/engine.js";
 export default function init(options: { module_or_path: string | URL }): Promise<unknown>;
 /** Opens a database; `seed` seeds the jitter of the session's waits. Errors carry a `code`. */
 export function openEngine(name: string, schema: string, memory: boolean, seed: bigint): Promise<Engine>;
-/** Removes a closed database's files. */
-export function removeDatabase(name: string): Promise<void>;

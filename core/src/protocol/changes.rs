@@ -35,6 +35,8 @@ const SAME_SITE: u8 = 2;
 const VERSION_ONE: u8 = 4;
 const CAUSAL_ONE: u8 = 8;
 const TYPE_SHIFT: u8 = 4;
+/// What a name's length takes in the string table, at most: [`MAX_NAME_BYTES`] is a varint of two bytes.
+const NAME_OVERHEAD_BYTES: usize = 2;
 
 /// Encoded changes, shared by all who get the same range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +63,26 @@ impl EncodedChanges {
         }
         encoder.finish()
     }
+
+    /// The changes themselves: for whoever writes them to a file instead of a socket.
+    ///
+    /// # Errors
+    /// [`WireError`] when the body was not made by [`ChangesEncoder`].
+    pub fn decode(&self) -> Result<Vec<Change>, WireError> {
+        decode_changes(&mut Reader::new(&self.body))
+    }
 }
 
 /// Encodes changes one by one until the part is full.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChangesEncoder {
+    target: usize,
     names: Vec<Arc<str>>,
     name_index: HashMap<Arc<str>, u64>,
     sites: Vec<SiteId>,
     site_index: HashMap<SiteId, u64>,
+    /// How many bytes both tables take.
+    table_bytes: usize,
     count: u64,
     changes: Writer,
     last: Option<(u64, PackedKey)>,
@@ -78,14 +91,30 @@ pub struct ChangesEncoder {
 }
 
 impl ChangesEncoder {
-    /// An empty part.
+    /// An empty part that is full at [`PART_TARGET_BYTES`].
     pub fn new() -> Self {
-        Self::default()
+        Self::with_target(PART_TARGET_BYTES)
+    }
+
+    /// An empty part that is full at `target` bytes: smaller parts let a test cut a range at every place.
+    pub fn with_target(target: usize) -> Self {
+        Self {
+            target,
+            names: Vec::new(),
+            name_index: HashMap::new(),
+            sites: Vec::new(),
+            site_index: HashMap::new(),
+            count: 0,
+            changes: Writer::default(),
+            last: None,
+            last_site: None,
+            last_sequence: 0,
+        }
     }
 
     /// Whether the part has reached its size and should be finished.
     pub fn is_full(&self) -> bool {
-        self.changes.len() >= PART_TARGET_BYTES
+        self.changes.len() + self.table_bytes >= PART_TARGET_BYTES
             || self.count >= MAX_PART_CHANGES as u64
             || self.names.len() + 2 > MAX_PART_NAMES
             || self.sites.len() + 1 > MAX_PART_SITES
@@ -158,6 +187,7 @@ impl ChangesEncoder {
             return index;
         }
         let index = self.names.len() as u64;
+        self.table_bytes += name.len() + NAME_OVERHEAD_BYTES;
         self.names.push(name.clone());
         self.name_index.insert(name.clone(), index);
         index
@@ -166,8 +196,15 @@ impl ChangesEncoder {
     fn site(&mut self, site: SiteId) -> u64 {
         *self.site_index.entry(site).or_insert_with(|| {
             self.sites.push(site);
+            self.table_bytes += site.0.len();
             self.sites.len() as u64 - 1
         })
+    }
+}
+
+impl Default for ChangesEncoder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

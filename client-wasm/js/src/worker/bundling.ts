@@ -97,10 +97,14 @@ async function save(engine: Engine, folder: FileSystemDirectoryHandle, id: strin
 
 function* bundleChunks(engine: Engine, id: string, whole: boolean): Generator<Uint8Array<ArrayBuffer>> {
   yield engine.bundle_begin(id, Date.now(), whole) as Uint8Array<ArrayBuffer>;
-  for (;;) {
-    const chunk = engine.bundle_next();
-    if (chunk === undefined) return;
-    yield chunk as Uint8Array<ArrayBuffer>;
+  try {
+    for (;;) {
+      const chunk = engine.bundle_next();
+      if (chunk === undefined) return;
+      yield chunk as Uint8Array<ArrayBuffer>;
+    }
+  } finally {
+    engine.bundle_end();
   }
 }
 

@@ -55,6 +55,8 @@ export interface Engine {
   bundle_begin(id: string, createdAt: number, whole: boolean): Uint8Array;
   /** More lines of it; undefined when it is complete. */
   bundle_next(): Uint8Array | undefined;
+  /** The bundle is written, or given up. */
+  bundle_end(): void;
   /** Takes in lines of a bundle, cut at line ends. */
   replay_take(lines: Uint8Array): void;
   /** Writes what was taken in, as one transaction under this id; returns the number of rows written. */

@@ -1,7 +1,7 @@
 // The worker's entry: one in each tab. Stands for the lead with the other tabs' workers, and either carries out calls
 // itself or passes them on. Never answers a call from memory.
 
-import { openEngine, removeDatabase } from "../greenlight.js";
+import { openEngine } from "../greenlight.js";
 import { fromMessage, GreenlightError, toMessage, type ErrorMessage } from "../shared/error.js";
 import { HANDLES_LIMIT_MS, HANDLES_RETRY_MS, TOKEN_LIMIT_MS } from "../shared/limits.js";
 import type { Call, Delivery, Settings, ToPage, ToWorker } from "../shared/messages.js";
@@ -9,6 +9,7 @@ import { randomId } from "../shared/random.js";
 import type { Status } from "../shared/types.js";
 import { recover } from "./bundling.js";
 import { loadModule, type Engine } from "./engine.js";
+import { hasFiles, removeDatabase } from "./files.js";
 import { Leader, type LeaderHost } from "./leader.js";
 import { Tabs, type TabHooks } from "./tabs.js";
 
@@ -206,19 +207,6 @@ class Host implements LeaderHost, TabHooks {
     if (this.#tabs === null) await this.resign();
     else await this.#tabs.stop();
     page({ kind: "stopped" });
-  }
-}
-
-/** Whether this worker has the file system for pages, with the synchronous access that SQLite needs, and locks. */
-async function hasFiles(): Promise<boolean> {
-  if (navigator.locks === undefined || navigator.storage?.getDirectory === undefined) return false;
-  if (!("createSyncAccessHandle" in FileSystemFileHandle.prototype)) return false;
-  try {
-    await navigator.storage.getDirectory();
-    return true;
-  } catch {
-    // Private windows of some browsers have the function but refuse it.
-    return false;
   }
 }
 
