@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { licences } from "./build/licences.ts";
 import { offline } from "./build/offline.ts";
 import { relaxPolicyWhileDeveloping } from "./build/policy.ts";
 
@@ -10,7 +11,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   // Relative, so that the server may serve the folder anywhere.
   base: "./",
-  plugins: [relaxPolicyWhileDeveloping(), offline(here("./offline/service-worker.ts"))],
+  plugins: [relaxPolicyWhileDeveloping(), licences(), offline(here("./offline/service-worker.ts"))],
   resolve: { alias: { "greenlight-footer": here("./footer/src/index.ts") } },
   worker: { format: "es" },
   // The client finds its worker and its module beside itself; bundling it ahead would cut that tie.
