@@ -1,1 +1,43 @@
-//! The only SQL for sync: open, read and apply changes, cursors, schema, snapshot.
+//! The only SQL for sync: open, read and apply changes, cursors, schema, snapshot. Native and in browsers.
+//!
+//! Where in the flow: below the sessions of `greenlight-core`, whose two traits it implements, above cr-sqlite.
+//! [`ClientDatabase`] is one end, [`ServerDatabase`] with its [`ServerReader`]s the other. Never knows sockets, never
+//! reads a clock, never draws a random number of its own.
+
+mod apply;
+mod aside;
+mod client;
+mod connection;
+mod database;
+mod digest;
+mod facts;
+mod fault;
+mod foreign;
+mod guard;
+mod identity;
+pub mod limits;
+mod options;
+mod outbox;
+mod read;
+#[cfg(not(target_family = "wasm"))]
+mod reader;
+mod schema;
+mod server;
+#[cfg(not(target_family = "wasm"))]
+mod snapshot;
+mod state;
+mod statement;
+mod tables;
+mod value;
+
+pub use aside::{Shelf, Shelved};
+pub use client::{ClientDatabase, LocalCommit};
+pub use database::OpenError;
+pub use options::{Location, Options};
+#[cfg(not(target_family = "wasm"))]
+pub use reader::ServerReader;
+pub use schema::{Schema, SchemaError};
+pub use server::{Committed, Done, ServerDatabase, Work};
+#[cfg(not(target_family = "wasm"))]
+pub use snapshot::adopt;
+pub use statement::{Answer, StatementError};

@@ -1,0 +1,241 @@
+//! Applying changes through cr-sqlite, with those that can't be applied put aside.
+//!
+//! Where in the flow: step 5 on a server, step 8 on a client, inside the transaction that also moves the cursor or
+//! the bound. A change is bound with `db_version` 0: one commit is one version, and no peer's number has an effect.
+//! Never lets one change stop another, and never leaves cr-sqlite's sync bit set.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use greenlight_core::limits::MAX_COLUMN_VERSION;
+use greenlight_core::replica::{Applied, Fault};
+use greenlight_core::{Change, SiteId, Value};
+use rusqlite::CachedStatement;
+
+use crate::aside::{self, Shelf};
+use crate::database::Database;
+use crate::fault::{from_sqlite, is_change_to_blame, sentence};
+use crate::limits::ROLLBACK_RETRIES;
+use crate::value::Bind;
+
+const INSERT: &str = "INSERT INTO crsql_changes (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq)
+                      VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
+
+/// Why changes were not applied.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The database failed, or the request was wrong.
+    Fault(Fault),
+    /// This change, by its place, made the whole transaction roll back: an app's trigger can do that.
+    RolledBack(usize),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Changes that are put aside without being tried, since they rolled back a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Poison {
+    places: HashSet<usize>,
+    tables: HashSet<Arc<str>>,
+}
+
+impl Poison {
+    /// Takes note of a culprit. Each call makes the next attempt reach further, so attempts are bounded by
+    /// [`ROLLBACK_RETRIES`] and the number of tables.
+    pub(crate) fn add(&mut self, place: usize, changes: &[Change]) {
+        if self.places.len() >= ROLLBACK_RETRIES
+            && let Some(change) = changes.get(place)
+        {
+            self.tables.insert(change.table.clone());
+        }
+        self.places.insert(place);
+    }
+
+    fn holds(&self, place: usize, change: &Change) -> bool {
+        self.places.contains(&place) || self.tables.contains(&change.table)
+    }
+}
+
+/// What is to become of a change, before cr-sqlite is asked.
+enum Fate {
+    Apply,
+    Aside(Shelf, &'static str),
+}
+
+impl Database {
+    /// Applies changes within the transaction that the caller holds; all or none of those that can be applied.
+    pub(crate) fn apply_changes(
+        &mut self,
+        changes: &[Change],
+        sender: Option<SiteId>,
+        poison: &Poison,
+    ) -> Result<Applied, Failure> {
+        let now_ms = self.wall_ms();
+        let mut applied = Applied::default();
+        let mut good = Vec::with_capacity(changes.len());
+        for (place, change) in changes.iter().enumerate() {
+            match self.fate(change, poison.holds(place, change)) {
+                Fate::Apply => good.push(place),
+                Fate::Aside(shelf, reason) => self.shelve(&mut applied, shelf, change, reason, now_ms, sender)?,
+            }
+        }
+        if !self.apply_whole(changes, &good)? {
+            for place in good {
+                if let Err(reason) = self.apply_one(place, &changes[place])? {
+                    self.shelve(&mut applied, Shelf::Quarantine, &changes[place], &reason, now_ms, sender)?;
+                }
+            }
+        }
+        if applied != Applied::default() {
+            aside::check_room(&self.conn)?;
+        }
+        Ok(applied)
+    }
+
+    /// Applies what was held aside and is known now, in the transaction that made it known.
+    pub(crate) fn apply_held(&mut self) -> Result<(), Fault> {
+        for (table, column) in aside::held_columns(&self.conn)? {
+            for shelved in aside::of_column(&self.conn, &table, &column)? {
+                let change = &shelved.change;
+                match self.fate(change, false) {
+                    Fate::Aside(Shelf::Held, _) => break,
+                    Fate::Aside(Shelf::Quarantine, reason) => self.move_to_quarantine(&shelved, reason)?,
+                    Fate::Apply => {
+                        let tried = self.apply_one(0, change).map_err(|failure| match failure {
+                            Failure::Fault(fault) => fault,
+                            Failure::RolledBack(_) => crate::fault::internal(format!(
+                                "a trigger of table `{table}` rolls back what was held aside for it"
+                            )),
+                        })?;
+                        match tried {
+                            Ok(()) => drop(aside::take(&self.conn, Shelf::Held, change)?),
+                            Err(reason) => self.move_to_quarantine(&shelved, &reason)?,
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn move_to_quarantine(&self, shelved: &aside::Shelved, reason: &str) -> Result<(), Fault> {
+        aside::put(&self.conn, Shelf::Quarantine, &shelved.change, reason, shelved.since_ms, shelved.sender)?;
+        aside::take(&self.conn, Shelf::Held, &shelved.change).map(drop)
+    }
+
+    fn shelve(
+        &self,
+        applied: &mut Applied,
+        shelf: Shelf,
+        change: &Change,
+        reason: &str,
+        now_ms: i64,
+        sender: Option<SiteId>,
+    ) -> Result<(), Fault> {
+        if aside::put(&self.conn, shelf, change, reason, now_ms, sender)? {
+            match shelf {
+                Shelf::Quarantine => applied.quarantined += 1,
+                Shelf::Held => applied.held_aside += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// cr-sqlite checks nothing, so this does.
+    fn fate(&self, change: &Change, poisonous: bool) -> Fate {
+        let quarantine = |reason| Fate::Aside(Shelf::Quarantine, reason);
+        let Some(table) = self.table(&change.table) else {
+            return Fate::Aside(Shelf::Held, "the table is not in the schema yet");
+        };
+        let dead = change.causal_length.is_multiple_of(2);
+        if poisonous {
+            quarantine("a trigger rolled the whole transaction back")
+        } else if !change.is_sentinel() && table.column(&change.column).is_none() {
+            Fate::Aside(Shelf::Held, "the column is not in the schema yet")
+        } else if !table.key_fits(&change.key) {
+            quarantine("the key does not fit the table's key columns")
+        } else if change.column_version > MAX_COLUMN_VERSION || !(1..=MAX_COLUMN_VERSION).contains(&change.causal_length)
+        {
+            quarantine("the change's version is out of range")
+        } else if change.is_sentinel() && (change.column_version != change.causal_length || change.value != Value::Null)
+        {
+            quarantine("the row's marker contradicts itself")
+        } else if !change.is_sentinel() && dead {
+            quarantine("the cell belongs to a row that it says is deleted")
+        } else {
+            Fate::Apply
+        }
+    }
+
+    /// The fast way: all in one savepoint. `false` when a change failed; then none is applied.
+    fn apply_whole(&self, changes: &[Change], good: &[usize]) -> Result<bool, Failure> {
+        self.savepoint("SAVEPOINT greenlight_part")?;
+        let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
+        for &place in good {
+            if let Err(error) = insert_change(&mut insert, &changes[place]) {
+                drop(insert);
+                self.recover(place, &error, "ROLLBACK TO greenlight_part; RELEASE greenlight_part")?;
+                return Ok(false);
+            }
+        }
+        self.savepoint("RELEASE greenlight_part")?;
+        Ok(true)
+    }
+
+    /// The slow way; the inner error is the reason for the quarantine.
+    fn apply_one(&self, place: usize, change: &Change) -> Result<Result<(), String>, Failure> {
+        self.savepoint("SAVEPOINT greenlight_change")?;
+        let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
+        if let Err(error) = insert_change(&mut insert, change) {
+            drop(insert);
+            self.recover(place, &error, "ROLLBACK TO greenlight_change; RELEASE greenlight_change")?;
+            return Ok(Err(sentence(&error)));
+        }
+        self.savepoint("RELEASE greenlight_change")?;
+        Ok(Ok(()))
+    }
+
+    /// Goes back to the savepoint, if the transaction still stands and the error is the change's own.
+    fn recover(&self, place: usize, error: &rusqlite::Error, back: &str) -> Result<(), Failure> {
+        self.clear_sync_bit()?;
+        if !is_change_to_blame(error) {
+            return Err(from_sqlite(copy(error)).into());
+        }
+        if self.conn.is_autocommit() {
+            return Err(Failure::RolledBack(place));
+        }
+        self.savepoint(back)?;
+        Ok(())
+    }
+
+    fn savepoint(&self, sql: &str) -> Result<(), Fault> {
+        self.conn.execute_batch(sql).map_err(from_sqlite)
+    }
+}
+
+fn insert_change(insert: &mut CachedStatement<'_>, change: &Change) -> rusqlite::Result<()> {
+    let params = (
+        &*change.table,
+        change.key.as_bytes(),
+        &*change.column,
+        Bind(&change.value),
+        // Within their limits: the change was checked before.
+        change.column_version as i64,
+        &change.site.0[..],
+        change.causal_length as i64,
+        change.sequence as i64,
+    );
+    insert.execute(params).map(drop)
+}
+
+/// rusqlite's errors can't be cloned; a statement's failure can be made again.
+fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => rusqlite::Error::SqliteFailure(*code, message.clone()),
+        other => rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(1), Some(other.to_string())),
+    }
+}

@@ -1,0 +1,186 @@
+//! One connection: opened, set up for durability, given cr-sqlite, and closed in order.
+//!
+//! Where in the flow: below every database. Never knows schemas or positions.
+
+use std::ops::Deref;
+use std::path::Path;
+
+use greenlight_core::SiteId;
+use greenlight_core::limits::MAX_VALUE_BYTES;
+use greenlight_core::replica::Fault;
+use rusqlite::limits::Limit;
+use rusqlite::{OpenFlags, OptionalExtension};
+
+use crate::fault::{from_sqlite, internal};
+use crate::guard::Guard;
+use crate::limits::{BUSY_TIMEOUT, CACHE_KIB, SQL_BYTES, SQL_PARAMETERS, STATEMENT_CACHE};
+use crate::options::Location;
+
+/// Room for a row whose every value is within its limit; the row itself is bounded by this.
+const ROW_BYTES: i32 = 4 * MAX_VALUE_BYTES as i32;
+
+/// An open connection with cr-sqlite, or a reading one without.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    conn: rusqlite::Connection,
+    /// Judges the statements of apps while they are prepared.
+    pub(crate) guard: Guard,
+    has_crsqlite: bool,
+    /// Another build of cr-sqlite, without our patches.
+    is_foreign: bool,
+}
+
+impl Connection {
+    /// Opens for writing; creates what isn't there, with `fresh_site` as the identity of a new database.
+    pub(crate) fn open(
+        location: &Location,
+        extension: Option<&Path>,
+        fresh_site: SiteId,
+    ) -> Result<Self, Fault> {
+        let conn = match location {
+            Location::Memory => rusqlite::Connection::open_in_memory(),
+            Location::File(path) => rusqlite::Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            ),
+        };
+        let mut connection = Self::set_up(conn.map_err(from_sqlite)?)?;
+        connection.make_durable().map_err(from_sqlite)?;
+        connection.plant_site(fresh_site).map_err(from_sqlite)?;
+        connection.load_crsqlite(extension)?;
+        Ok(connection)
+    }
+
+    /// Opens a file that exists, for reading alone and without cr-sqlite: clocks are ordinary tables.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn open_reader(path: &Path) -> Result<Self, Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Self::set_up(rusqlite::Connection::open_with_flags(path, flags).map_err(from_sqlite)?)?;
+        connection.execute_batch("PRAGMA query_only = ON").map_err(from_sqlite)?;
+        Ok(connection)
+    }
+
+    fn set_up(mut conn: rusqlite::Connection) -> Result<Self, Fault> {
+        let guard = Guard::install(&mut conn).map_err(from_sqlite)?;
+        conn.busy_timeout(BUSY_TIMEOUT).map_err(from_sqlite)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        let limits = [
+            (Limit::SQLITE_LIMIT_LENGTH, ROW_BYTES),
+            (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES as i32),
+            (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, SQL_PARAMETERS as i32),
+        ];
+        for (limit, value) in limits {
+            conn.set_limit(limit, value).map_err(from_sqlite)?;
+        }
+        conn.execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF; PRAGMA cache_size = -{CACHE_KIB};
+             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = ON;"
+        ))
+        .map_err(from_sqlite)?;
+        Ok(Self { conn, guard, has_crsqlite: false, is_foreign: false })
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn make_durable(&self) -> rusqlite::Result<()> {
+        use crate::limits::LOG_BYTES;
+        self.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = {LOG_BYTES};"
+        ))
+    }
+
+    /// A browser's file system has no shared memory, so no write-ahead log; and one connection at a time.
+    #[cfg(target_family = "wasm")]
+    fn make_durable(&self) -> rusqlite::Result<()> {
+        self.execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;",
+        )
+    }
+
+    /// cr-sqlite keeps an identity that it finds and draws one where it finds none; drawn here, it is injected.
+    fn plant_site(&self, site: SiteId) -> rusqlite::Result<()> {
+        let there = "SELECT 1 FROM sqlite_schema WHERE name = 'crsql_site_id'";
+        if self.query_row(there, [], |_| Ok(())).optional()?.is_some() {
+            return Ok(());
+        }
+        self.execute_batch(
+            "BEGIN IMMEDIATE;
+             CREATE TABLE crsql_site_id (site_id BLOB NOT NULL, ordinal INTEGER PRIMARY KEY);
+             CREATE UNIQUE INDEX crsql_site_id_site_id ON crsql_site_id (site_id);",
+        )?;
+        self.execute("INSERT INTO crsql_site_id (site_id, ordinal) VALUES (?, 0)", [&site.0[..]])?;
+        self.execute_batch("COMMIT")
+    }
+
+    fn load_crsqlite(&mut self, extension: Option<&Path>) -> Result<(), Fault> {
+        match extension {
+            None => crsqlite::init(&self.conn).map_err(|error| internal(error.to_string()))?,
+            Some(path) => {
+                self.load_extension(path)?;
+                self.is_foreign = true;
+            }
+        }
+        self.has_crsqlite = true;
+        Ok(())
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn load_extension(&self, path: &Path) -> Result<(), Fault> {
+        // SAFETY: the operator named this library as the build of cr-sqlite to load; no SQL of an app runs while
+        // loading is enabled, and the guard disables it again.
+        let loaded = unsafe {
+            rusqlite::LoadExtensionGuard::new(&self.conn)
+                .and_then(|_guard| self.conn.load_extension(path, Some("sqlite3_crsqlite_init")))
+        };
+        loaded.map_err(|_| internal("the named build of cr-sqlite could not be loaded"))
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn load_extension(&self, _path: &Path) -> Result<(), Fault> {
+        Err(internal("extensions can't be loaded here"))
+    }
+
+    /// Whether a build of cr-sqlite without our patches is in use.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// This database's identity. Read from its table: cr-sqlite's own function keeps what it saw when it was loaded.
+    pub(crate) fn site(&self) -> Result<SiteId, Fault> {
+        let mut statement =
+            self.prepare_cached("SELECT site_id FROM crsql_site_id WHERE ordinal = 0").map_err(from_sqlite)?;
+        let site = statement.query_row([], |row| Ok(SiteId::from_slice(row.get_ref(0)?.as_blob()?)));
+        site.map_err(from_sqlite)?.ok_or_else(|| internal("the database's site id is not 16 bytes long"))
+    }
+
+    /// Changes whenever another connection has committed.
+    pub(crate) fn data_version(&self) -> Result<i64, Fault> {
+        self.number("PRAGMA data_version")
+    }
+
+    /// Changes whenever the tables have.
+    pub(crate) fn schema_version(&self) -> Result<i64, Fault> {
+        self.number("PRAGMA schema_version")
+    }
+
+    fn number(&self, sql: &str) -> Result<i64, Fault> {
+        self.prepare_cached(sql).and_then(|mut statement| statement.query_row([], |row| row.get(0))).map_err(from_sqlite)
+    }
+}
+
+impl Deref for Connection {
+    type Target = rusqlite::Connection;
+
+    fn deref(&self) -> &rusqlite::Connection {
+        &self.conn
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.conn.flush_prepared_statement_cache();
+        if self.has_crsqlite {
+            // A connection that is broken already can't be told so; SQLite closes it all the same.
+            drop(crsqlite::finalize(&self.conn));
+        }
+    }
+}

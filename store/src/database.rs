@@ -1,0 +1,245 @@
+//! What client and server databases share: opening, the schema, transactions, and the numbering of versions.
+//!
+//! Where in the flow: inside `ClientDatabase` and `ServerDatabase`. Never decides what a transaction holds.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use greenlight_core::replica::{Fault, FaultKind};
+use greenlight_core::{SiteId, Tag, Version};
+use thiserror::Error;
+
+use crate::connection::Connection;
+use crate::fault::{from_sqlite, internal};
+use crate::options::{Location, Options};
+use crate::read::{Counted, View};
+use crate::schema::{Schema, SchemaError, migrate};
+use crate::state::{self, key};
+use crate::tables::{TableSql, tables};
+
+/// Why a database could not be opened.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum OpenError {
+    /// The schema does not fit.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// SQLite or the file.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The file is a database of the other role: a server's must be adopted before a client may use it.
+    #[error("the file is a {0}'s database")]
+    Role(String),
+}
+
+/// Which end a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Client,
+    Server,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// An open database with its schema.
+pub(crate) struct Database {
+    pub(crate) conn: Connection,
+    pub(crate) options: Options,
+    pub(crate) schema: Schema,
+    pub(crate) tables: Vec<TableSql>,
+    by_name: HashMap<Arc<str>, usize>,
+    pub(crate) counted: Counted,
+    /// When another connection has committed, this differs from SQLite's.
+    seen_data: i64,
+}
+
+impl Database {
+    /// Opens or creates, brings the schema up to date, and applies what was held aside for it.
+    pub(crate) fn open(mut options: Options, schema: &Schema, role: Role) -> Result<Self, OpenError> {
+        let conn = connect(&mut options)?;
+        let tables = tables(schema);
+        let by_name = tables.iter().enumerate().map(|(index, table)| (table.name.clone(), index)).collect();
+        let mut database = Self {
+            conn,
+            options,
+            schema: schema.clone(),
+            tables,
+            by_name,
+            counted: Counted::default(),
+            seen_data: 0,
+        };
+        database.prepare_file(role)?;
+        database.seen_data = database.conn.data_version()?;
+        Ok(database)
+    }
+
+    fn prepare_file(&mut self, role: Role) -> Result<(), OpenError> {
+        let changed = self.transaction_or(|database| {
+            database.conn.execute_batch(state::CREATE).map_err(from_sqlite)?;
+            match state::get::<String>(&database.conn, key::ROLE)? {
+                None => state::set(&database.conn, key::ROLE, role.name())?,
+                Some(found) if found == role.name() => {}
+                Some(found) => return Err(OpenError::Role(found)),
+            }
+            let changed = migrate::apply(&database.conn, &database.schema)?;
+            if changed && !database.conn.is_foreign() {
+                database.apply_held()?;
+            }
+            Ok(changed)
+        })?;
+        if changed && self.conn.is_foreign() {
+            // Builds without our patches only see new tables and columns in a connection of their own.
+            self.reconnect()?;
+            self.transaction(|database| database.apply_held())?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file again. Impossible, and not needed, in memory.
+    pub(crate) fn reconnect(&mut self) -> Result<(), Fault> {
+        if self.options.location != Location::Memory {
+            self.conn = connect(&mut self.options)?;
+            self.seen_data = self.conn.data_version()?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` as one durable transaction; nothing of it stays when it fails.
+    pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.transaction_or(work)
+    }
+
+    /// The same for any error.
+    pub(crate) fn transaction_or<T, E: From<Fault>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin()?;
+        match work(self) {
+            Ok(result) => {
+                self.commit()?;
+                Ok(result)
+            }
+            Err(error) => {
+                self.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a writing transaction.
+    pub(crate) fn begin(&self) -> Result<(), Fault> {
+        if !self.conn.is_autocommit() {
+            let message = "an app's transaction is open".to_owned();
+            return Err(Fault { kind: FaultKind::Busy, message });
+        }
+        self.conn.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite)
+    }
+
+    /// Commits durably; when it can't, nothing of the transaction stays.
+    pub(crate) fn commit(&self) -> Result<(), Fault> {
+        if self.conn.is_autocommit() {
+            return Err(internal("the transaction was rolled back before its commit"));
+        }
+        self.conn.execute_batch("COMMIT").map_err(|error| {
+            self.rollback();
+            from_sqlite(error)
+        })
+    }
+
+    /// Leaves no transaction open, and no sync bit set: with it, later local writes would go unrecorded.
+    pub(crate) fn rollback(&self) {
+        if !self.conn.is_autocommit() {
+            // When it fails, SQLite has rolled back already, which is what is wanted.
+            drop(self.conn.execute_batch("ROLLBACK"));
+        }
+        // Only where the connection is broken can this fail, and then nothing is written any more.
+        drop(self.clear_sync_bit());
+    }
+
+    pub(crate) fn clear_sync_bit(&self) -> Result<(), Fault> {
+        state::one(&self.conn, "SELECT crsql_internal_sync_bit(0)", [], |_| Ok(()))
+    }
+
+    /// Runs `work` on one snapshot, as it is at its first read. Within an open transaction it sees what that wrote.
+    pub(crate) fn snapshot<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        if !self.conn.is_autocommit() {
+            return work(self);
+        }
+        self.conn.execute_batch("BEGIN").map_err(from_sqlite)?;
+        let result = work(self);
+        self.conn.execute_batch("COMMIT").map_err(from_sqlite)?;
+        result
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { conn: &self.conn, tables: &self.tables, part_bytes: self.options.part_bytes }
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Option<&TableSql> {
+        self.by_name.get(name).map(|&index| &self.tables[index])
+    }
+
+    /// Makes cr-sqlite number this transaction above `version`, and returns its number.
+    pub(crate) fn pin_version(&self, version: Version) -> Result<Version, Fault> {
+        let sql = "SELECT crsql_next_db_version(?1)";
+        state::read_version(state::one(&self.conn, sql, [version.to_sql() + 1], |row| row.get(0))?)
+    }
+
+    /// The largest version over all tables and sites.
+    pub(crate) fn largest_version(&self) -> Result<Version, Fault> {
+        Ok(self.heads()?.into_iter().max().unwrap_or_default())
+    }
+
+    /// The tables that have entries above `version`: what a transaction that began there has changed.
+    pub(crate) fn changed_above(&self, version: Version) -> Result<Vec<String>, Fault> {
+        let heads = self.heads()?;
+        let changed = self.tables.iter().zip(heads).filter(|(_, head)| *head > version);
+        Ok(changed.map(|(table, _)| table.name.to_string()).collect())
+    }
+
+    fn heads(&self) -> Result<Vec<Version>, Fault> {
+        let head = |table: &TableSql| {
+            let head = state::one(&self.conn, &table.head, [], |row| row.get::<_, Option<i64>>(0))?;
+            state::read_version(head.unwrap_or(0))
+        };
+        self.tables.iter().map(head).collect()
+    }
+
+    /// Whether another connection has committed since this was asked last.
+    pub(crate) fn others_committed(&mut self) -> Result<bool, Fault> {
+        let data = self.conn.data_version()?;
+        Ok(std::mem::replace(&mut self.seen_data, data) != data)
+    }
+
+    /// A random tag; zero is kept for the beginning of all histories.
+    pub(crate) fn fresh_tag(&mut self) -> Tag {
+        Tag((self.options.random)().max(1))
+    }
+
+    /// A random site id.
+    pub(crate) fn fresh_site(&mut self) -> SiteId {
+        fresh_site(&mut self.options)
+    }
+
+    pub(crate) fn wall_ms(&mut self) -> i64 {
+        (self.options.wall_ms)()
+    }
+}
+
+fn connect(options: &mut Options) -> Result<Connection, Fault> {
+    let site = fresh_site(options);
+    Connection::open(&options.location, options.extension.as_deref().map(Path::new), site)
+}
+
+fn fresh_site(options: &mut Options) -> SiteId {
+    let (high, low) = ((options.random)().to_be_bytes(), (options.random)().to_be_bytes());
+    SiteId(std::array::from_fn(|index| if index < 8 { high[index] } else { low[index - 8] }))
+}

@@ -1,0 +1,119 @@
+//! Which SQL an app may run: reading, writing rows of its own tables, and what is temporary.
+//!
+//! Where in the flow: SQLite asks while a statement of an app is prepared. While it runs nothing is asked, since the
+//! triggers of synchronised tables then prepare statements of their own on internal tables.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use crate::schema::structure::is_internal;
+
+/// What is being judged; `None` while the store's own statements are prepared.
+type State = Arc<Mutex<Option<Judgement>>>;
+
+/// What was found while a statement was prepared.
+#[derive(Debug, Default)]
+pub(crate) struct Judgement {
+    /// Why it is denied, as a sentence.
+    pub(crate) denied: Option<String>,
+    /// Tables that it reads, views resolved.
+    pub(crate) reads: Vec<String>,
+}
+
+/// The authorizer of one connection. It stays installed, since installing one makes SQLite prepare all statements
+/// again.
+#[derive(Debug)]
+pub(crate) struct Guard(State);
+
+impl Guard {
+    pub(crate) fn install(conn: &mut rusqlite::Connection) -> rusqlite::Result<Self> {
+        let state = State::default();
+        let shared = state.clone();
+        conn.authorizer(Some(move |context: AuthContext<'_>| {
+            // A poisoned lock means that a thread has panicked between two assignments; what it holds is whole.
+            match &mut *shared.lock().unwrap_or_else(PoisonError::into_inner) {
+                None => Authorization::Allow,
+                Some(judgement) => judge(judgement, &context),
+            }
+        }))?;
+        Ok(Self(state))
+    }
+
+    /// Runs `prepare` with judgement, and returns what was found.
+    pub(crate) fn judged<T>(&self, prepare: impl FnOnce() -> T) -> (T, Judgement) {
+        let set = |value| std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), value);
+        set(Some(Judgement::default()));
+        let prepared = prepare();
+        (prepared, set(None).unwrap_or_default())
+    }
+}
+
+fn judge(judgement: &mut Judgement, context: &AuthContext<'_>) -> Authorization {
+    let temporary = context.database_name == Some("temp");
+    let denied = match context.action {
+        AuthAction::Select | AuthAction::Recursive => None,
+        AuthAction::Read { table_name, .. } => {
+            if !temporary && !judgement.reads.iter().any(|table| table == table_name) {
+                judgement.reads.push(table_name.to_owned());
+            }
+            // Reading them is harmless, and tells an operator what goes on.
+            None
+        }
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name } => {
+            let internal = is_internal(table_name) && !(temporary || is_schema_of_temp(table_name));
+            internal.then(|| format!("table `{table_name}` is internal and can't be written"))
+        }
+        AuthAction::Function { function_name } => judge_function(function_name, context.accessor.is_some()),
+        AuthAction::Pragma { pragma_name, pragma_value } => judge_pragma(pragma_name, pragma_value),
+        AuthAction::CreateTempIndex { .. }
+        | AuthAction::CreateTempTable { .. }
+        | AuthAction::CreateTempView { .. }
+        | AuthAction::DropTempIndex { .. }
+        | AuthAction::DropTempTable { .. }
+        | AuthAction::DropTempView { .. }
+        | AuthAction::Analyze { .. } => None,
+        AuthAction::Reindex { .. } if temporary => None,
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
+            Some("transactions are made around statements, not by them".to_owned())
+        }
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Some("other files can't be attached".to_owned()),
+        _ => Some("tables, views, indices and triggers are changed by the schema's file, not by statements".to_owned()),
+    };
+    match denied {
+        None => Authorization::Allow,
+        Some(sentence) => {
+            judgement.denied.get_or_insert(sentence);
+            Authorization::Deny
+        }
+    }
+}
+
+fn is_schema_of_temp(table: &str) -> bool {
+    matches!(table, "sqlite_temp_master" | "sqlite_temp_schema" | "sqlite_stat1" | "sqlite_stat4")
+}
+
+fn judge_function(name: &str, within_trigger: bool) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    // What cr-sqlite offers apps: identity, version, packing, and fractional indices.
+    let harmless = ["crsql_site_id", "crsql_db_version", "crsql_pack_columns", "crsql_sha", "crsql_rows_impacted"];
+    let internal = name.starts_with("crsql_") && !name.starts_with("crsql_fract_") && !harmless.contains(&&*name);
+    (name == "load_extension" || name == "fts3_tokenizer" || internal && !within_trigger)
+        .then(|| format!("function `{name}` can't be called"))
+}
+
+fn judge_pragma(name: &str, value: Option<&str>) -> Option<String> {
+    const WITH_ARGUMENT: [&str; 9] = [
+        "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
+        "quick_check", "integrity_check",
+    ];
+    const READING: [&str; 9] = [
+        "page_count", "page_size", "freelist_count", "data_version", "schema_version", "user_version", "encoding",
+        "journal_mode", "compile_options",
+    ];
+    let name = name.to_ascii_lowercase();
+    let allowed = WITH_ARGUMENT.contains(&&*name) || value.is_none() && READING.contains(&&*name);
+    (!allowed).then(|| format!("pragma `{name}` can't be used here"))
+}

@@ -1,0 +1,51 @@
+//! What a database is opened with: where it is, and the randomness and wall time that are injected.
+//!
+//! Where in the flow: made by a driver (server, browser client, native client, simulation). Never reads a clock or a
+//! random source itself, so that a simulation repeats to the bit.
+
+use std::path::PathBuf;
+
+use greenlight_core::limits::PART_TARGET_BYTES;
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In memory, gone when it is closed.
+    Memory,
+    /// A file; in a browser a name within the file system that the driver made SQLite's default.
+    File(PathBuf),
+}
+
+/// What a database is opened with.
+pub struct Options {
+    /// Where it is.
+    pub location: Location,
+    /// Uniform random numbers: identities and tags come from here.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub wall_ms: Box<dyn FnMut() -> i64 + Send>,
+    /// Another build of cr-sqlite to load instead of the one that is linked in; not in browsers.
+    pub extension: Option<PathBuf>,
+    /// A part is full at this many bytes; [`PART_TARGET_BYTES`] but in tests that cut ranges into many parts.
+    pub part_bytes: usize,
+}
+
+impl Options {
+    /// With the cr-sqlite that is linked in.
+    pub fn new(
+        location: Location,
+        random: impl FnMut() -> u64 + Send + 'static,
+        wall_ms: impl FnMut() -> i64 + Send + 'static,
+    ) -> Self {
+        Self { location, random: Box::new(random), wall_ms: Box::new(wall_ms), extension: None, part_bytes: PART_TARGET_BYTES }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("location", &self.location)
+            .field("extension", &self.extension)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+//! Bringing a database to a schema: the first time, and from one number to the next.
+//!
+//! Where in the flow: when a database is opened, in a transaction of its own that holds nothing else. Only adds
+//! tables and columns; anything else is refused and the database stays as it was.
+
+use greenlight_core::replica::Fault;
+use rusqlite::Connection;
+
+use super::structure::{Column, Table, extras, tables};
+use super::{Schema, SchemaError};
+use crate::database::OpenError;
+use crate::fault::{from_sqlite, internal};
+use crate::state::{self, key};
+use crate::tables::quote;
+
+/// Brings the database to `schema`; whether tables or columns were added. The caller holds the transaction.
+pub(crate) fn apply(conn: &Connection, schema: &Schema) -> Result<bool, OpenError> {
+    let Some(text) = state::get::<String>(conn, key::SCHEMA)? else {
+        create(conn, schema)?;
+        return Ok(true);
+    };
+    if text == schema.text() {
+        return Ok(false);
+    }
+    let present = Schema::parse(&text)?;
+    let (old, new) = (present.id(), schema.id());
+    if old.name != new.name {
+        return Err(SchemaError::OtherName { database: old.name.clone(), file: new.name.clone() }.into());
+    }
+    if new.number < old.number {
+        let (database, file) = (old.number, new.number);
+        return Err(SchemaError::Older { name: new.name.clone(), database, file }.into());
+    }
+    let changed = old.digest != new.digest;
+    let (name, number) = (new.name.clone(), new.number);
+    match additions(present.tables(), schema.tables()) {
+        Ok(additions) if !changed || new.number > old.number => add(conn, schema, &additions)?,
+        Ok(additions) => {
+            return Err(SchemaError::NumberReused { name, number, difference: additions.to_string() }.into());
+        }
+        Err(difference) if new.number == old.number => {
+            return Err(SchemaError::NumberReused { name, number, difference }.into());
+        }
+        Err(difference) => return Err(SchemaError::NotAdditive { name, number, difference }.into()),
+    }
+    replace_extras(conn, schema)?;
+    state::set(conn, key::SCHEMA, schema.text())?;
+    Ok(changed)
+}
+
+/// The first time: tables that stand there already, with rows, are taken over when they are the same.
+fn create(conn: &Connection, schema: &Schema) -> Result<(), OpenError> {
+    let present = tables(conn).map_err(from_sqlite)?;
+    for table in schema.tables() {
+        match present.iter().find(|there| there.name.eq_ignore_ascii_case(&table.name)) {
+            Some(there) if there.normal_form() == table.normal_form() => {}
+            Some(there) => {
+                let (name, number) = (schema.id().name.clone(), schema.id().number);
+                let difference = format!("table `{}` is there already and differs", there.name);
+                return Err(SchemaError::NotAdditive { name, number, difference }.into());
+            }
+            None => conn.execute_batch(&table.sql).map_err(from_sqlite)?,
+        }
+        synchronise(conn, table)?;
+    }
+    replace_extras(conn, schema)?;
+    state::set(conn, key::SCHEMA, schema.text())?;
+    Ok(())
+}
+
+/// What is new.
+struct Additions<'a> {
+    tables: Vec<&'a Table>,
+    columns: Vec<(&'a Table, Vec<&'a Column>)>,
+}
+
+impl std::fmt::Display for Additions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.tables.first(), self.columns.first()) {
+            (Some(table), _) => write!(f, "table `{}` is new", table.name),
+            (None, Some((table, columns))) => write!(f, "column `{}` of `{}` is new", columns[0].name, table.name),
+            (None, None) => write!(f, "nothing differs"),
+        }
+    }
+}
+
+/// The new tables and columns, or the first difference that is neither.
+fn additions<'a>(old: &[Table], new: &'a [Table]) -> Result<Additions<'a>, String> {
+    let mut found = Additions { tables: Vec::new(), columns: Vec::new() };
+    if let Some(lost) = old.iter().find(|table| !new.iter().any(|other| other.name == table.name)) {
+        return Err(format!("table `{}` is gone", lost.name));
+    }
+    for table in new {
+        let Some(before) = old.iter().find(|other| other.name == table.name) else {
+            found.tables.push(table);
+            continue;
+        };
+        let columns = added_columns(before, table)?;
+        if !columns.is_empty() {
+            found.columns.push((table, columns));
+        }
+    }
+    Ok(found)
+}
+
+fn added_columns<'a>(before: &Table, table: &'a Table) -> Result<Vec<&'a Column>, String> {
+    let name = &table.name;
+    if before.key != table.key || before.strict != table.strict || before.without_rowid != table.without_rowid {
+        return Err(format!("table `{name}` has another key or another kind"));
+    }
+    for column in &before.columns {
+        let Some(now) = table.columns.iter().find(|other| other.name == column.name) else {
+            return Err(format!("column `{}` of table `{name}` is gone", column.name));
+        };
+        let same = now.declared == column.declared && now.not_null == column.not_null && now.default == column.default;
+        if !same {
+            return Err(format!("column `{}` of table `{name}` has another type, default or NOT NULL", column.name));
+        }
+    }
+    let added: Vec<&Column> =
+        table.columns.iter().filter(|column| !before.columns.iter().any(|other| other.name == column.name)).collect();
+    let is_added = |name: &String| added.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let of_old = |checks: &[super::structure::Check]| -> Vec<String> {
+        let checks = checks.iter().filter(|check| !check.columns.iter().any(is_added));
+        checks.map(|check| check.expression.clone()).collect()
+    };
+    if of_old(&before.checks) != of_old(&table.checks) {
+        return Err(format!("table `{name}` has other CHECKs on columns that are there already"));
+    }
+    Ok(added)
+}
+
+fn add(conn: &Connection, schema: &Schema, additions: &Additions<'_>) -> Result<(), OpenError> {
+    drop_extras(conn)?;
+    for (table, columns) in &additions.columns {
+        let begin = "SELECT crsql_begin_alter(?1)";
+        call(conn, begin, table)?;
+        for column in columns {
+            let sql = format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column.definition);
+            conn.execute_batch(&sql).map_err(|error| {
+                let difference =
+                    format!("column `{}` of table `{}` can't be added: {}", column.name, table.name, crate::fault::sentence(&error));
+                let (name, number) = (schema.id().name.clone(), schema.id().number);
+                OpenError::from(SchemaError::NotAdditive { name, number, difference })
+            })?;
+        }
+        call(conn, "SELECT crsql_commit_alter(?1)", table)?;
+    }
+    for table in &additions.tables {
+        conn.execute_batch(&table.sql).map_err(from_sqlite)?;
+        synchronise(conn, table)?;
+    }
+    Ok(())
+}
+
+fn synchronise(conn: &Connection, table: &Table) -> Result<(), Fault> {
+    call(conn, "SELECT crsql_as_crr(?1)", table)
+}
+
+/// cr-sqlite rolls the whole transaction back when one of these fails.
+fn call(conn: &Connection, sql: &str, table: &Table) -> Result<(), Fault> {
+    conn.query_row(sql, [&*table.name], |_| Ok(())).map_err(from_sqlite)?;
+    if conn.is_autocommit() {
+        return Err(internal(format!("table `{}` could not be made to synchronise", table.name)));
+    }
+    Ok(())
+}
+
+/// Indices, views and triggers never travel and are what the file says.
+fn replace_extras(conn: &Connection, schema: &Schema) -> Result<(), Fault> {
+    drop_extras(conn)?;
+    for extra in schema.extras() {
+        conn.execute_batch(&extra.sql).map_err(from_sqlite)?;
+    }
+    Ok(())
+}
+
+fn drop_extras(conn: &Connection) -> Result<(), Fault> {
+    // Views and triggers may name each other and go first, the youngest before what it was built on.
+    for extra in extras(conn).map_err(from_sqlite)?.iter().rev() {
+        conn.execute_batch(&format!("DROP {} IF EXISTS {}", extra.kind, quote(&extra.name))).map_err(from_sqlite)?;
+    }
+    Ok(())
+}

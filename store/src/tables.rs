@@ -1,0 +1,156 @@
+//! The synchronised tables and the SQL that reads and watches them, written once per table.
+//!
+//! Where in the flow: made from the schema when a database is opened, used by everything that reads or applies.
+//! Never holds data.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use greenlight_core::{PackedKey, Value};
+
+use crate::schema::Schema;
+use crate::schema::structure::{Affinity, Table};
+
+/// One table as the engine uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSql {
+    pub(crate) name: Arc<str>,
+    key_affinities: Vec<Affinity>,
+    /// The one key column is the rowid, which takes integers alone.
+    key_is_rowid: bool,
+    columns: HashMap<Arc<str>, usize>,
+    /// Clock entries behind a place, in the order of `db_version, key, col_name`; the index of cr-sqlite has this
+    /// order, so nothing is sorted. Parameters: version, key, column, last version, site ordinal.
+    pub(crate) scan: [String; 3],
+    /// How many of them there are; the same parameters.
+    pub(crate) count: [String; 3],
+    /// A row by cr-sqlite's key number: the key's columns, the causal length or NULL, the other columns.
+    pub(crate) row: String,
+    /// The largest version.
+    pub(crate) head: String,
+    /// Own entries above ?1: how many, the lowest and the highest version.
+    pub(crate) own: String,
+}
+
+/// Which entries of a clock a statement looks at; an index into [`TableSql::scan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Any = 0,
+    Ordinal = 1,
+    Others = 2,
+}
+
+impl TableSql {
+    fn new(table: &Table) -> Self {
+        let name = &table.name;
+        let identifiers = |names: &mut dyn Iterator<Item = &Arc<str>>, prefix: &str| {
+            names.map(|column| format!("{prefix}{}", quote(column))).collect::<Vec<_>>().join(", ")
+        };
+        let key = identifiers(&mut table.key.iter().map(|column| &column.name), "k.");
+        let columns = identifiers(&mut table.columns.iter().map(|column| &column.name), ", t.").replace(", , ", ", ");
+        let joined: Vec<String> =
+            table.key.iter().map(|column| format!("t.{0} = k.{0}", quote(&column.name))).collect();
+        let (clock, keys) = (quote(&format!("{name}__crsql_clock")), quote(&format!("{name}__crsql_pks")));
+        let range = "(db_version, key, col_name) > (?1, ?2, ?3) AND db_version <= ?4";
+        // Naming the parameter in every variant keeps their number equal.
+        let whose = ["?5 IS NULL", "site_id = ?5", "site_id <> ?5"];
+        Self {
+            name: name.clone(),
+            key_affinities: table.key.iter().map(|column| column.affinity).collect(),
+            key_is_rowid: !table.without_rowid && table.key.len() == 1 && table.key[0].declared == "INTEGER",
+            columns: table.columns.iter().enumerate().map(|(index, column)| (column.name.clone(), index)).collect(),
+            scan: whose.map(|whose| {
+                format!(
+                    "SELECT db_version, key, col_name, col_version, site_id, seq FROM {clock} WHERE {range} AND {whose} \
+                     ORDER BY db_version, key, col_name"
+                )
+            }),
+            count: whose.map(|whose| format!("SELECT count(*) FROM {clock} WHERE {range} AND {whose}")),
+            row: format!(
+                "SELECT {key}, s.col_version{columns} FROM {keys} k \
+                 LEFT JOIN {clock} s ON s.key = k.__crsql_key AND s.col_name = '-1' \
+                 LEFT JOIN {} t ON {} WHERE k.__crsql_key = ?1",
+                quote(name),
+                joined.join(" AND ")
+            ),
+            head: format!("SELECT max(db_version) FROM {clock}"),
+            own: format!(
+                "SELECT count(*), min(db_version), max(db_version) FROM {clock} WHERE db_version > ?1 AND site_id = 0"
+            ),
+        }
+    }
+
+    pub(crate) fn key_count(&self) -> usize {
+        self.key_affinities.len()
+    }
+
+    /// The columns' names with their places in a row.
+    pub(crate) fn column(&self, name: &str) -> Option<(&Arc<str>, usize)> {
+        self.columns.get_key_value(name).map(|(name, &index)| (name, index))
+    }
+
+    pub(crate) fn clock(&self) -> String {
+        quote(&format!("{}__crsql_clock", self.name))
+    }
+
+    pub(crate) fn keys(&self) -> String {
+        quote(&format!("{}__crsql_pks", self.name))
+    }
+
+    /// Whether rows of this table can have this key, and keep it as it is: a text that SQLite would turn into a
+    /// number when it stores it would be one row here and another there.
+    pub(crate) fn key_fits(&self, key: &PackedKey) -> bool {
+        let values = key.values();
+        values.len() == self.key_affinities.len()
+            && values.iter().zip(&self.key_affinities).all(|(value, affinity)| keeps(*affinity, value))
+            && (!self.key_is_rowid || matches!(values[..], [Value::Integer(_)]))
+    }
+}
+
+/// All tables, in the store's order: by name.
+pub(crate) fn tables(schema: &Schema) -> Vec<TableSql> {
+    schema.tables().iter().map(TableSql::new).collect()
+}
+
+/// A name as SQL.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn keeps(affinity: Affinity, value: &Value) -> bool {
+    match (affinity, value) {
+        (_, Value::Null) => false,
+        (Affinity::Blob, _) | (_, Value::Blob(_)) => true,
+        (Affinity::Text, Value::Text(_)) | (Affinity::Integer | Affinity::Numeric, Value::Integer(_)) => true,
+        (Affinity::Text, _) => false,
+        (Affinity::Real, Value::Real(_)) => true,
+        (Affinity::Real, Value::Integer(_)) => false,
+        (_, Value::Real(number)) => number.fract() != 0.0,
+        (_, Value::Text(text)) => !looks_numeric(text),
+    }
+}
+
+fn looks_numeric(text: &str) -> bool {
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
+    text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && text.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_sqlite_would_convert_do_not_fit() {
+        let fits = |affinity, value| keeps(affinity, &value);
+        assert!(fits(Affinity::Text, Value::Text("5".into())));
+        assert!(!fits(Affinity::Text, Value::Integer(5)));
+        assert!(fits(Affinity::Integer, Value::Integer(-5)));
+        assert!(fits(Affinity::Integer, Value::Text("five".into())));
+        for text in ["5", " 5 ", "-5.0", "5e3", ".5"] {
+            assert!(!fits(Affinity::Integer, Value::Text(text.into())), "{text}");
+        }
+        assert!(!fits(Affinity::Integer, Value::Real(5.0)));
+        assert!(fits(Affinity::Integer, Value::Real(5.5)));
+        assert!(!fits(Affinity::Blob, Value::Null));
+    }
+}
