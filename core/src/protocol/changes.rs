@@ -104,6 +104,7 @@ impl ChangesEncoder {
             name_index: HashMap::new(),
             sites: Vec::new(),
             site_index: HashMap::new(),
+            table_bytes: 0,
             count: 0,
             changes: Writer::default(),
             last: None,
@@ -114,7 +115,7 @@ impl ChangesEncoder {
 
     /// Whether the part has reached its size and should be finished.
     pub fn is_full(&self) -> bool {
-        self.changes.len() + self.table_bytes >= PART_TARGET_BYTES
+        self.changes.len() + self.table_bytes >= self.target
             || self.count >= MAX_PART_CHANGES as u64
             || self.names.len() + 2 > MAX_PART_NAMES
             || self.sites.len() + 1 > MAX_PART_SITES
