@@ -1,1 +1,18 @@
-//! The native client.
+//! The native client: the driver that runs core's session over a WebSocket and a database file, and the commands.
+//!
+//! Where in the flow: step 3 of a write, for laptops and servers; the browser's worker is its sibling.
+//! Never holds sync logic of its own: what to do is the session's to say, how it is stored the store's.
+
+pub mod args;
+mod client;
+mod clock;
+mod command;
+mod error;
+mod remote;
+mod show;
+mod socket;
+
+pub use client::{Client, ClientSettings};
+pub use command::run;
+pub use error::{ClientError, Outcome};
+pub use remote::{Remote, Token};

@@ -1,1 +1,127 @@
-//! The sync server: HTTP, WebSocket, file watching and fan-out.
+//! The sync server: HTTP, WebSockets, file watching and fan-out, as a library with a thin binary.
+//!
+//! Where in the flow: between clients' sockets and the databases in a folder. Sessions are `greenlight_core`'s,
+//! SQL is `greenlight_store`'s; this crate drives both.
+//! Never acknowledges anything by itself, and never runs SQL on an async thread.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), greenlight_server::RunError> {
+//! let settings = greenlight_server::Settings::dev("data", "schemas");
+//! let listener = greenlight_server::bind(&settings).await?;
+//! greenlight_server::run(listener, settings, std::future::pending()).await
+//! # }
+//! ```
+
+pub mod access;
+pub mod clock;
+pub mod database;
+pub mod error;
+pub mod json;
+pub mod limits;
+pub mod metrics;
+pub mod name;
+pub mod registry;
+pub mod settings;
+
+mod app;
+mod routes;
+mod socket;
+mod watcher;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+
+use app::App;
+use limits::STOP_LIMIT;
+use metrics::Metrics;
+use registry::{FolderError, Registry};
+
+pub use settings::{Flags, Settings, SettingsError};
+
+/// Why a server could not start, or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A setting.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A folder, or a schema in it.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The address can't be listened on.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The file system gives no events.
+    #[error("the data folder can't be watched, so start with --poll: {0}")]
+    Watch(notify::Error),
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Serve(std::io::Error),
+}
+
+/// Listens on the address of the settings.
+///
+/// # Errors
+/// [`RunError::Listen`].
+pub async fn bind(settings: &Settings) -> Result<TcpListener, RunError> {
+    TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))
+}
+
+/// Serves until `shutdown` is done, then stops in order: no new connections, what waits is committed and
+/// acknowledged, sockets are closed with 1001, databases are closed.
+///
+/// # Errors
+/// What keeps the server from starting, or the listener's failure.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    settings.check()?;
+    let settings = Arc::new(settings);
+    let metrics = Arc::new(Metrics::default());
+    let registry = Arc::new(Registry::new(settings.clone(), metrics.clone())?);
+    let snapshots = Arc::new(routes::Snapshots::new(&settings.data).map_err(FolderError::Data)?);
+    registry.open_existing().await?;
+    let watching = watcher::watch(&settings.data, settings.poll, registry.clone()).map_err(RunError::Watch)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let (alive, mut ended) = mpsc::channel(1);
+    let sockets = Arc::new(Semaphore::new(settings.max_sockets));
+    let app = App { settings, registry: registry.clone(), metrics, sockets, stopping, alive, snapshots };
+    let router = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
+
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!("a connection without TCP_NODELAY: {error}");
+        }
+    });
+    let mut stopped = stop.subscribe();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the server has ended already.
+        drop(stopped.wait_for(|stopping| *stopping).await);
+    });
+    let stop_when_asked = async {
+        shutdown.await;
+        stop.send_replace(true);
+        tokio::time::sleep(STOP_LIMIT).await;
+    };
+    let result = tokio::select! {
+        result = serving => result.map_err(RunError::Serve),
+        // Requests that are still running by then are cut off.
+        () = stop_when_asked => Ok(()),
+    };
+    stop.send_replace(true);
+    drop(watching);
+    // Sockets hold a sender each; when the last is gone this ends.
+    if timeout(STOP_LIMIT, ended.recv()).await.is_err() {
+        tracing::warn!("some sockets did not end in time");
+    }
+    registry.close(STOP_LIMIT).await;
+    result
+}

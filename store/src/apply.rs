@@ -158,7 +158,8 @@ impl Database {
             Fate::Aside(Shelf::Held, "the column is not in the schema yet")
         } else if !table.key_fits(&change.key) {
             quarantine("the key does not fit the table's key columns")
-        } else if change.column_version > MAX_COLUMN_VERSION || !(1..=MAX_COLUMN_VERSION).contains(&change.causal_length)
+        } else if change.column_version > MAX_COLUMN_VERSION
+            || !(1..=MAX_COLUMN_VERSION).contains(&change.causal_length)
         {
             quarantine("the change's version is out of range")
         } else if change.is_sentinel() && (change.column_version != change.causal_length || change.value != Value::Null)

@@ -113,13 +113,7 @@ pub(crate) fn held_columns(conn: &Connection) -> Result<Vec<(String, String)>, F
         .map_err(from_sqlite)
 }
 
-fn select(
-    conn: &Connection,
-    shelf: Shelf,
-    filter: &str,
-    params: &[&str],
-    limit: usize,
-) -> Result<Vec<Shelved>, Fault> {
+fn select(conn: &Connection, shelf: Shelf, filter: &str, params: &[&str], limit: usize) -> Result<Vec<Shelved>, Fault> {
     let sql = format!(
         "SELECT table_name, key, column_name, value, column_version, causal_length, sequence, site, reason, since_ms,
            sender FROM {} WHERE {filter} ORDER BY table_name, key, column_name, column_version LIMIT {limit}",
@@ -164,9 +158,8 @@ impl Stored {
     }
 
     fn check(self) -> Option<Shelved> {
-        let number = |index: usize, limit: u64| {
-            u64::try_from(self.numbers[index]).ok().filter(|number| *number <= limit)
-        };
+        let number =
+            |index: usize, limit: u64| u64::try_from(self.numbers[index]).ok().filter(|number| *number <= limit);
         let change = Change {
             column_version: number(0, MAX_COLUMN_VERSION)?,
             causal_length: number(1, MAX_COLUMN_VERSION)?,

@@ -51,6 +51,19 @@ impl ClientDatabase {
         Ok(client)
     }
 
+    /// Opens a file with the schema that it was brought to last.
+    ///
+    /// # Errors
+    /// [`OpenError`], also for a file that is no database of Greenlight's; it is left as it was.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn reopen(options: Options) -> Result<Self, OpenError> {
+        let schema = match &options.location {
+            crate::Location::File(path) => crate::reader::schema_of(path)?,
+            crate::Location::Memory => return Err(crate::fault::internal("only a file can be opened again").into()),
+        };
+        Self::open(options, &schema)
+    }
+
     /// Runs an app's own code in a transaction; what it returns as an error rolls everything back. It must not end
     /// the transaction itself.
     ///

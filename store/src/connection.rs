@@ -32,11 +32,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Opens for writing; creates what isn't there, with `fresh_site` as the identity of a new database.
-    pub(crate) fn open(
-        location: &Location,
-        extension: Option<&Path>,
-        fresh_site: SiteId,
-    ) -> Result<Self, Fault> {
+    pub(crate) fn open(location: &Location, extension: Option<&Path>, fresh_site: SiteId) -> Result<Self, Fault> {
         let conn = match location {
             Location::Memory => rusqlite::Connection::open_in_memory(),
             Location::File(path) => rusqlite::Connection::open_with_flags(
@@ -163,7 +159,9 @@ impl Connection {
     }
 
     fn number(&self, sql: &str) -> Result<i64, Fault> {
-        self.prepare_cached(sql).and_then(|mut statement| statement.query_row([], |row| row.get(0))).map_err(from_sqlite)
+        self.prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(from_sqlite)
     }
 }
 

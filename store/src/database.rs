@@ -66,15 +66,8 @@ impl Database {
         let conn = connect(&mut options)?;
         let tables = tables(schema);
         let by_name = tables.iter().enumerate().map(|(index, table)| (table.name.clone(), index)).collect();
-        let mut database = Self {
-            conn,
-            options,
-            schema: schema.clone(),
-            tables,
-            by_name,
-            counted: Counted::default(),
-            seen_data: 0,
-        };
+        let mut database =
+            Self { conn, options, schema: schema.clone(), tables, by_name, counted: Counted::default(), seen_data: 0 };
         database.prepare_file(role)?;
         database.seen_data = database.conn.data_version()?;
         Ok(database)

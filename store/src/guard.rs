@@ -106,12 +106,26 @@ fn judge_function(name: &str, within_trigger: bool) -> Option<String> {
 
 fn judge_pragma(name: &str, value: Option<&str>) -> Option<String> {
     const WITH_ARGUMENT: [&str; 9] = [
-        "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
-        "quick_check", "integrity_check",
+        "table_info",
+        "table_xinfo",
+        "table_list",
+        "index_list",
+        "index_info",
+        "index_xinfo",
+        "foreign_key_list",
+        "quick_check",
+        "integrity_check",
     ];
     const READING: [&str; 9] = [
-        "page_count", "page_size", "freelist_count", "data_version", "schema_version", "user_version", "encoding",
-        "journal_mode", "compile_options",
+        "page_count",
+        "page_size",
+        "freelist_count",
+        "data_version",
+        "schema_version",
+        "user_version",
+        "encoding",
+        "journal_mode",
+        "compile_options",
     ];
     let name = name.to_ascii_lowercase();
     let allowed = WITH_ARGUMENT.contains(&&*name) || value.is_none() && READING.contains(&&*name);

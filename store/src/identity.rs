@@ -25,8 +25,7 @@ pub(crate) fn reattribute(
     site: SiteId,
     acknowledged: Version,
 ) -> Result<(), Fault> {
-    let old: Vec<u8> =
-        state::one(conn, "SELECT site_id FROM crsql_site_id WHERE ordinal = 0", [], |row| row.get(0))?;
+    let old: Vec<u8> = state::one(conn, "SELECT site_id FROM crsql_site_id WHERE ordinal = 0", [], |row| row.get(0))?;
     let ordinal: i64 = state::one(conn, "SELECT max(ordinal) + 1 FROM crsql_site_id", [], |row| row.get(0))?;
     state::run(conn, "UPDATE crsql_site_id SET site_id = ?1 WHERE ordinal = 0", [&site.0[..]])?;
     state::run(conn, "INSERT INTO crsql_site_id (site_id, ordinal) VALUES (?1, ?2)", (&old, ordinal))?;

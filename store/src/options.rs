@@ -1,7 +1,7 @@
 //! What a database is opened with: where it is, and the randomness and wall time that are injected.
 //!
-//! Where in the flow: made by a driver (server, browser client, native client, simulation). Never reads a clock or a
-//! random source itself, so that a simulation repeats to the bit.
+//! Where in the flow: made by a driver (server, browser client, native client, simulation). Clock and random source are
+//! the driver's to give, so that a simulation repeats to the bit.
 
 use std::path::PathBuf;
 
@@ -37,7 +37,33 @@ impl Options {
         random: impl FnMut() -> u64 + Send + 'static,
         wall_ms: impl FnMut() -> i64 + Send + 'static,
     ) -> Self {
-        Self { location, random: Box::new(random), wall_ms: Box::new(wall_ms), extension: None, part_bytes: PART_TARGET_BYTES }
+        Self {
+            location,
+            random: Box::new(random),
+            wall_ms: Box::new(wall_ms),
+            extension: None,
+            part_bytes: PART_TARGET_BYTES,
+        }
+    }
+
+    /// As [`Options::new`], with the system's random source. Should that fail for once, a generator goes on that it
+    /// has seeded.
+    ///
+    /// # Errors
+    /// The system's, when it gives no random numbers at all.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn system(location: Location, wall_ms: impl FnMut() -> i64 + Send + 'static) -> Result<Self, getrandom::Error> {
+        let mut state = getrandom::u64()?;
+        let random = move || {
+            getrandom::u64().unwrap_or_else(|_| {
+                // SplitMix64 (Steele, Lea, Flood, 2014).
+                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                mixed ^ (mixed >> 31)
+            })
+        };
+        Ok(Self::new(location, random, wall_ms))
     }
 }
 

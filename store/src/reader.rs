@@ -45,9 +45,7 @@ impl ServerReader {
     /// # Errors
     /// Any [`Fault`]. The same holds for every method here.
     pub fn facts(&mut self) -> Result<ServerFacts, Fault> {
-        self.snapshot(|reader| {
-            facts::server(&reader.conn, reader.schema.id().clone(), reader.schema.shape().clone())
-        })
+        self.snapshot(|reader| facts::server(&reader.conn, reader.schema.id().clone(), reader.schema.shape().clone()))
     }
 
     /// What it knows of a client.
@@ -66,7 +64,9 @@ impl ServerReader {
 
     /// A digest of each table.
     pub fn digests(&mut self) -> Result<Vec<(String, [u8; 16])>, Fault> {
-        self.snapshot(|reader| crate::digest::tables(View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES }))
+        self.snapshot(|reader| {
+            crate::digest::tables(View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES })
+        })
     }
 
     /// Writes a consistent copy of the file to `target`, which must not exist, and tells the copy's head.
@@ -109,6 +109,11 @@ impl greenlight_core::replica::ServerStore for ServerReader {
     ) -> Result<Vec<Result<greenlight_core::replica::Applied, Fault>>, Fault> {
         Err(internal("a reader can't write"))
     }
+}
+
+/// The schema that a file's database was brought to last.
+pub(crate) fn schema_of(path: &Path) -> Result<Schema, Fault> {
+    stored_schema(&Connection::open_reader(path)?)
 }
 
 fn stored_schema(conn: &Connection) -> Result<Schema, Fault> {

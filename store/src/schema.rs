@@ -109,7 +109,13 @@ impl Schema {
             return Err(SchemaError::Unmergeable(findings));
         }
         let shape = shape(&tables);
-        Ok(Self { id: SchemaId { name, number, digest: digest(&tables) }, shape, text: text.to_owned(), tables, extras })
+        Ok(Self {
+            id: SchemaId { name, number, digest: digest(&tables) },
+            shape,
+            text: text.to_owned(),
+            tables,
+            extras,
+        })
     }
 
     /// Its identity.
@@ -208,10 +214,12 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_the_structure_alone() {
-        let one = "-- schema: a 1\nCREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, a INTEGER DEFAULT 0 CHECK (a > -1), b);";
+        let one =
+            "-- schema: a 1\nCREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, a INTEGER DEFAULT 0 CHECK (a > -1), b);";
         let same = "-- schema: a 2\n\nCREATE TABLE  t(b, -- the other\n a integer default 0 check(a>-1),\n \
                     id text not null, primary key(id)); CREATE INDEX i ON t (a);";
-        let other = "-- schema: a 1\nCREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, a INTEGER DEFAULT 1 CHECK (a > -1), b);";
+        let other =
+            "-- schema: a 1\nCREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, a INTEGER DEFAULT 1 CHECK (a > -1), b);";
         let digest = |text: &str| Schema::parse(text).unwrap().id().digest;
         assert_eq!(digest(one), digest(same));
         assert_ne!(digest(one), digest(other));
@@ -219,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_header_is_needed() {
-        for text in ["", "CREATE TABLE t (a)", "-- schema: a", "-- schema: a 0", "-- schema: a b 1", "-- schema: ä 1"] {
+        for text in ["", "CREATE TABLE t (a)", "-- schema: a", "-- schema: a 0", "-- schema: a b 1", "-- schema: ä 1"]
+        {
             assert_eq!(Schema::parse(text).unwrap_err(), SchemaError::Header, "{text}");
         }
     }

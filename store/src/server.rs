@@ -3,9 +3,7 @@
 //! Where in the flow: steps 5 and 6 of a write, on the database's writer thread. An answer is given only after the
 //! commit is on disk. Never numbers two commits alike: head and tag are stored in the transaction that they name.
 
-use greenlight_core::replica::{
-    Applied, Chunk, Fault, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart,
-};
+use greenlight_core::replica::{Applied, Chunk, Fault, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart};
 use greenlight_core::{Cursor, Epoch, Lineage, SiteId, Value, Version};
 use rusqlite::Connection;
 

@@ -51,7 +51,8 @@ pub fn adopt(options: &mut Options, schema: &Schema) -> Result<Lineage, OpenErro
         return Err(OpenError::Role(role.unwrap_or_else(|| "foreign".to_owned())));
     }
     let (high, low) = ((options.random)().to_be_bytes(), (options.random)().to_be_bytes());
-    let site = greenlight_core::SiteId(std::array::from_fn(|index| if index < 8 { high[index] } else { low[index - 8] }));
+    let site =
+        greenlight_core::SiteId(std::array::from_fn(|index| if index < 8 { high[index] } else { low[index - 8] }));
     let (head, lineage) = (state::head(&conn)?, facts::lineage(&conn)?);
     conn.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite)?;
     adopt_within(&conn, schema, site, head, lineage)?;

@@ -1,2 +1,43 @@
-//! The command `greenlight-server`.
-fn main() {}
+//! The command `greenlight-server`: reads the settings, serves until it is told to stop.
+//!
+//! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
+//! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use greenlight_server::{Flags, RunError, Settings, bind, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match serve(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("greenlight-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(flags: Flags) -> Result<(), RunError> {
+    let settings = Settings::load(flags)?;
+    let listener = bind(&settings).await?;
+    let listen_error = |error| RunError::Listen(settings.listen, error);
+    let address = listener.local_addr().map_err(listen_error)?;
+    let mut stop = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
+    // Whoever started this may not read it; that is no reason to stop.
+    drop(writeln!(std::io::stdout(), "listening on http://{address}"));
+    run(listener, settings, async move {
+        tokio::select! {
+            _ = stop.recv() => tracing::info!("stopping (SIGTERM)"),
+            _ = interrupt.recv() => tracing::info!("stopping (SIGINT)"),
+        }
+    })
+    .await
+}

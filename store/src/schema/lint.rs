@@ -86,7 +86,8 @@ fn check_key(table: &Table, findings: &mut Vec<String>) {
                 column.collation
             ));
         }
-        if !matches!(column.affinity, Affinity::Integer | Affinity::Text | Affinity::Blob) || column.declared.is_empty() {
+        if !matches!(column.affinity, Affinity::Integer | Affinity::Text | Affinity::Blob) || column.declared.is_empty()
+        {
             findings.push(format!("key column `{key}` of table `{name}` must be of type INTEGER, TEXT or BLOB"));
         }
     }
@@ -103,7 +104,8 @@ fn check_table(table: &Table, findings: &mut Vec<String>) {
         ));
     }
     if table.foreign_keys > 0 {
-        findings.push(format!("table `{name}` has checked foreign keys, which a merge may break: leave out REFERENCES"));
+        findings
+            .push(format!("table `{name}` has checked foreign keys, which a merge may break: leave out REFERENCES"));
     }
     for index in &table.unique {
         findings.push(format!(
@@ -171,10 +173,8 @@ fn check_triggers(scratch: &mut Connection, table: &Table, findings: &mut Vec<St
     let writes = Arc::new(AtomicBool::new(false));
     let seen = writes.clone();
     scratch.authorizer(Some(move |context: AuthContext<'_>| {
-        let write = matches!(
-            context.action,
-            AuthAction::Insert { .. } | AuthAction::Update { .. } | AuthAction::Delete { .. }
-        );
+        let write =
+            matches!(context.action, AuthAction::Insert { .. } | AuthAction::Update { .. } | AuthAction::Delete { .. });
         seen.fetch_or(write && context.accessor.is_some(), Ordering::Relaxed);
         Authorization::Allow
     }))?;

@@ -138,8 +138,12 @@ fn add(conn: &Connection, schema: &Schema, additions: &Additions<'_>) -> Result<
         for column in columns {
             let sql = format!("ALTER TABLE {} ADD COLUMN {}", quote(&table.name), column.definition);
             conn.execute_batch(&sql).map_err(|error| {
-                let difference =
-                    format!("column `{}` of table `{}` can't be added: {}", column.name, table.name, crate::fault::sentence(&error));
+                let difference = format!(
+                    "column `{}` of table `{}` can't be added: {}",
+                    column.name,
+                    table.name,
+                    crate::fault::sentence(&error)
+                );
                 let (name, number) = (schema.id().name.clone(), schema.id().number);
                 OpenError::from(SchemaError::NotAdditive { name, number, difference })
             })?;

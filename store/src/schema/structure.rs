@@ -160,7 +160,8 @@ fn describe(conn: &Connection, mut table: Table) -> Result<Table> {
     let definitions = definitions(&all);
     let collations = key_collations(conn, &table.name)?;
     let mut key = Vec::new();
-    let mut statement = conn.prepare("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?)")?;
+    let mut statement =
+        conn.prepare("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?)")?;
     let mut rows = statement.query([&*table.name])?;
     while let Some(row) = rows.next()? {
         let name: Arc<str> = row.get::<_, String>(0)?.into();
@@ -182,7 +183,8 @@ fn describe(conn: &Connection, mut table: Table) -> Result<Table> {
     key.sort_by_key(|(position, _)| *position);
     table.key = key.into_iter().map(|(_, column)| column).collect();
     table.autoincrement = definitions.iter().any(|tokens| tokens.iter().any(|token| token.is_word("AUTOINCREMENT")));
-    table.checks = definitions.iter().flat_map(|definition| checks(definition)).map(|check| read_check(&table, check)).collect();
+    table.checks =
+        definitions.iter().flat_map(|definition| checks(definition)).map(|check| read_check(&table, check)).collect();
     table.checks.sort_unstable();
     Ok(table)
 }

@@ -40,7 +40,9 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token> {
             _ if first.is_whitespace() => first.len_utf8(),
             '-' if rest.starts_with("--") => rest.find('\n').map_or(rest.len(), |end| end + 1),
             '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            '\'' => push_quoted(&mut tokens, rest, '\'', |text| Token::Literal(format!("'{}'", text.replace('\'', "''")))),
+            '\'' => {
+                push_quoted(&mut tokens, rest, '\'', |text| Token::Literal(format!("'{}'", text.replace('\'', "''"))))
+            }
             '"' | '`' => push_quoted(&mut tokens, rest, first, Token::Quoted),
             '[' => {
                 let end = rest.find(']').unwrap_or(rest.len() - 1);
@@ -187,7 +189,8 @@ mod tests {
 
     #[test]
     fn definitions_are_cut_at_their_own_commas() {
-        let tokens = tokens("CREATE TABLE t (a TEXT DEFAULT 'x,(y', -- a, b\n \"b c\" CHECK (b IN (1, 2)), PRIMARY KEY (a))");
+        let tokens =
+            tokens("CREATE TABLE t (a TEXT DEFAULT 'x,(y', -- a, b\n \"b c\" CHECK (b IN (1, 2)), PRIMARY KEY (a))");
         let definitions: Vec<String> = definitions(&tokens).into_iter().map(sql).collect();
         assert_eq!(definitions, ["a TEXT DEFAULT 'x,(y'", "\"b c\" CHECK ( b IN ( 1 , 2 ) )", "PRIMARY KEY ( a )"]);
     }

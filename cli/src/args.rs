@@ -1,0 +1,65 @@
+//! The command line.
+//!
+//! Where in the flow: read once at the start. Never checks what only a database or a server can tell.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps a local SQLite database in step with a Greenlight server.
+#[derive(Debug, Parser)]
+#[command(name = "greenlight", version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a local database and a server in step.
+    #[command(subcommand)]
+    Sync(SyncCommand),
+}
+
+/// The ways to sync.
+#[derive(Debug, Subcommand)]
+pub enum SyncCommand {
+    /// Exchange what is new both ways, then end. Exit codes: 0 in step, 1 error, 2 wrong arguments, 3 refused or
+    /// incompatible, 4 no connection, 5 stuck.
+    Now {
+        /// Which database and which server.
+        #[command(flatten)]
+        place: Place,
+        /// Give up after so many seconds without a connection.
+        #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+        timeout: u32,
+    },
+    /// Stay connected and keep both in step until interrupted.
+    Watch {
+        /// Which database and which server.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which database and which server.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// The local database file; created on first use when --schema names its schema.
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+    /// The server's database, for example wss://sync.example.com/shop.
+    #[arg(long, value_name = "URL")]
+    pub remote: String,
+    /// The schema file, whose first line is `-- schema: NAME NUMBER`; needed once, and again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+    /// A file that holds the access token; else the environment variable GREENLIGHT_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// No progress bar, only the last line.
+    #[arg(long, short)]
+    pub quiet: bool,
+}

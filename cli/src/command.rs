@@ -1,0 +1,143 @@
+//! The commands: open the database, run a client, show what happens, say how it ended.
+//!
+//! Where in the flow: behind the argument parser. Never prints anything twice.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use greenlight_core::status::{Reason, Status, StatusState};
+use greenlight_store::{ClientDatabase, Location, Options, Schema};
+use tokio::time::{Instant, timeout_at};
+
+use crate::args::{Arguments, Command, Place, SyncCommand};
+use crate::clock::wall_ms;
+use crate::show::Display;
+use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
+
+/// How long a state that needs somebody must last before `sync now` gives up: a first failed try may heal.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs a command and says how it ended.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let Command::Sync(command) = arguments.command;
+    // A second installation in one process can only be this same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClientError::System(error.to_string()))
+        .and_then(|runtime| runtime.block_on(sync(command)));
+    match result {
+        Ok(outcome) => outcome.exit_code(),
+        Err(error) => {
+            eprintln!("greenlight: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn sync(command: SyncCommand) -> Result<Outcome, ClientError> {
+    match command {
+        SyncCommand::Now { place, timeout } => {
+            let limit = Duration::from_secs(u64::from(timeout));
+            follow(place, |client, display| Box::pin(now(client, display, limit))).await
+        }
+        SyncCommand::Watch { place } => follow(place, |client, display| Box::pin(watch(client, display))).await,
+    }
+}
+
+type Following<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Outcome, ClientError>> + 'a>>;
+
+async fn follow(
+    place: Place,
+    how: impl for<'a> FnOnce(&'a Client, &'a mut Display) -> Following<'a>,
+) -> Result<Outcome, ClientError> {
+    let settings = ClientSettings {
+        remote: Remote::parse(&place.remote)?,
+        token: Token::find(place.token_file.as_deref()),
+        agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")),
+    };
+    let client = Client::start(open(&place)?, settings)?;
+    let mut display = Display::new(place.quiet);
+    let outcome = how(&client, &mut display).await;
+    display.finish();
+    client.stop().await?;
+    let outcome = outcome?;
+    match &outcome {
+        Outcome::InStep => println!("{} and {} are in step.", place.db.display(), place.remote),
+        Outcome::Interrupted => println!("Stopped. What was written here is kept and sent next time."),
+        Outcome::Halted(_, sentence) | Outcome::Unreachable(sentence) => eprintln!("greenlight: {sentence}"),
+    }
+    Ok(outcome)
+}
+
+fn open(place: &Place) -> Result<ClientDatabase, ClientError> {
+    let location = Location::File(place.db.clone());
+    let options = Options::system(location, wall_ms).map_err(|error| ClientError::System(error.to_string()))?;
+    let database = |source| ClientError::Database { file: place.db.clone(), source };
+    let Some(file) = &place.schema else {
+        if !place.db.exists() {
+            return Err(ClientError::NoDatabase(place.db.clone()));
+        }
+        return ClientDatabase::reopen(options).map_err(database);
+    };
+    let text =
+        std::fs::read_to_string(file).map_err(|source| ClientError::SchemaFile { file: file.clone(), source })?;
+    let schema =
+        Schema::parse(&text).map_err(|error| ClientError::Schema { file: file.clone(), why: error.to_string() })?;
+    ClientDatabase::open(options, &schema).map_err(database)
+}
+
+/// Until both are in step, or it can't go on.
+async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<Outcome, ClientError> {
+    let mut status = client.status();
+    let unreachable = Instant::now() + limit;
+    let mut halted: Option<(Reason, Instant)> = None;
+    loop {
+        let shown: Status = status.borrow_and_update().clone();
+        display.show(&shown);
+        let until = match shown.state {
+            StatusState::Synced => return Ok(Outcome::InStep),
+            StatusState::Incompatible => return Ok(Outcome::Halted(shown.reason, explain(&shown))),
+            StatusState::Stuck => match halted {
+                Some((reason, until)) if reason == shown.reason => until,
+                _ => Instant::now() + PATIENCE,
+            },
+            StatusState::Disconnected | StatusState::Connecting | StatusState::Syncing => unreachable,
+        };
+        halted = (shown.state == StatusState::Stuck).then_some((shown.reason, until));
+        let moving = shown.state == StatusState::Syncing || shown.progress.is_some();
+        match timeout_at(until, status.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(ClientError::Stopped),
+            Err(_) if halted.is_some() => return Ok(Outcome::Halted(shown.reason, explain(&shown))),
+            // A long first sync is no outage: data moves.
+            Err(_) if moving => status.changed().await.map_err(|_| ClientError::Stopped)?,
+            Err(_) => return Ok(Outcome::Unreachable(explain(&shown))),
+        }
+    }
+}
+
+/// Until interrupted.
+async fn watch(client: &Client, display: &mut Display) -> Result<Outcome, ClientError> {
+    let mut status = client.status();
+    loop {
+        display.show(&status.borrow_and_update().clone());
+        tokio::select! {
+            changed = status.changed() => changed.map_err(|_| ClientError::Stopped)?,
+            _ = tokio::signal::ctrl_c() => return Ok(Outcome::Interrupted),
+        }
+    }
+}
+
+/// The sentence, with the last error where it says more.
+fn explain(status: &Status) -> String {
+    let diagnostics = &status.diagnostics;
+    let close = diagnostics.last_close.as_ref().map(|close| close.reason.clone());
+    match diagnostics.last_error.clone().or(close) {
+        Some(detail) if !detail.is_empty() && !status.sentence.contains(&detail) => {
+            format!("{} ({detail})", status.sentence)
+        }
+        _ => status.sentence.clone(),
+    }
+}

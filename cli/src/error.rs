@@ -1,0 +1,99 @@
+//! What can go wrong, and how a command ends.
+//!
+//! Where in the flow: at the outer edge; printed once. Every sentence says what happened and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use greenlight_core::status::Reason;
+use thiserror::Error;
+
+/// Why a client could not start or go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The remote's address can't be used.
+    #[error("the remote `{url}` can't be used: {why}")]
+    Remote {
+        /// As it was given.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The token's file can't be read.
+    #[error("the token file {} can't be read: {source}", file.display())]
+    Token {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The schema's file can't be read.
+    #[error("the schema file {} can't be read: {source}", file.display())]
+    SchemaFile {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The schema's file can't be used.
+    #[error("the schema file {} can't be used: {why}", file.display())]
+    Schema {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The database does not exist, and no schema says what it is to be.
+    #[error("there is no database {}; name its schema with --schema to create it", .0.display())]
+    NoDatabase(PathBuf),
+    /// The database can't be opened.
+    #[error("the database {} can't be opened: {source}", file.display())]
+    Database {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: greenlight_store::OpenError,
+    },
+    /// The runtime, its thread or the random source can't be had.
+    #[error("the system refused what the client needs: {0}")]
+    System(String),
+    /// The client has stopped.
+    #[error("the client has stopped")]
+    Stopped,
+}
+
+/// How a sync ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is on both sides.
+    InStep,
+    /// Interrupted by the person who watched.
+    Interrupted,
+    /// It can't go on without somebody; the sentence says why.
+    Halted(Reason, String),
+    /// There was no connection within the limit.
+    Unreachable(String),
+}
+
+impl Outcome {
+    /// 0 in step, 3 refused or incompatible, 4 no connection, 5 stuck.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::InStep | Self::Interrupted => 0,
+            Self::Halted(reason, _) => match reason {
+                Reason::SchemaOlder
+                | Reason::SchemaNewer
+                | Reason::SchemaDiffers
+                | Reason::Lineage
+                | Reason::Protocol
+                | Reason::Unauthorized
+                | Reason::Forbidden
+                | Reason::UnknownDatabase => 3,
+                _ => 5,
+            },
+            Self::Unreachable(_) => 4,
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! What a person sees in the terminal: one line per state, and a bar on long work.
+//!
+//! Where in the flow: fed with statuses. Never shown where the output is no terminal, but for the lines of `watch`.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use greenlight_core::status::{Direction, Progress, Status, StatusState};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+/// Draws statuses.
+#[derive(Debug)]
+pub(crate) struct Display {
+    quiet: bool,
+    line: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { quiet, line: String::new(), bar: None }
+    }
+
+    pub(crate) fn show(&mut self, status: &Status) {
+        if self.quiet {
+            return;
+        }
+        match status.progress.filter(|progress| progress.changes.done < progress.changes.total) {
+            Some(progress) => self.draw(&progress),
+            None => self.finish(),
+        }
+        let line = describe(status);
+        if self.bar.is_none() && line != self.line {
+            eprintln!("{line}");
+            self.line = line;
+        }
+    }
+
+    pub(crate) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&mut self, progress: &Progress) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{prefix} {bar:32} {msg}")
+                .expect("the template is a constant that the tests draw with");
+            ProgressBar::new(progress.changes.total).with_style(style)
+        });
+        bar.set_prefix(match progress.direction {
+            Direction::Down => "Fetching",
+            Direction::Up => "Sending ",
+        });
+        bar.set_length(progress.changes.total);
+        bar.set_position(progress.changes.done);
+        bar.set_message(measure(progress));
+    }
+}
+
+/// `12,000 of 70,000 changes, 1.2 MiB of 7.0 MiB, 3 s left`.
+fn measure(progress: &Progress) -> String {
+    let left = progress
+        .eta_ms
+        .map_or(String::new(), |ms| format!(", {} left", indicatif::HumanDuration(Duration::from_millis(ms))));
+    format!(
+        "{} of {} changes, {} of {}{left}",
+        HumanCount(progress.changes.done),
+        HumanCount(progress.changes.total),
+        HumanBytes(progress.bytes.done),
+        HumanBytes(progress.bytes.total)
+    )
+}
+
+/// A mark that does not depend on colour, the label of the footer, and the sentence.
+fn describe(status: &Status) -> String {
+    let mark = match status.state {
+        StatusState::Synced => "●",
+        StatusState::Syncing => "○",
+        StatusState::Connecting => "◌",
+        StatusState::Disconnected => "×",
+        StatusState::Stuck | StatusState::Incompatible => "!",
+    };
+    let pending = match status.pending.changes {
+        0 => String::new(),
+        count => format!(" ({count} pending)"),
+    };
+    format!("{mark} Remote DB{pending}: {}", status.sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greenlight_core::status::Share;
+
+    #[test]
+    fn measures_in_changes_bytes_and_time() {
+        let progress = Progress {
+            direction: Direction::Down,
+            changes: Share { done: 12_000, total: 70_000 },
+            bytes: Share { done: 1 << 20, total: 7 << 20 },
+            per_second: 1_000.0,
+            eta_ms: Some(58_000),
+        };
+        assert_eq!(measure(&progress), "12,000 of 70,000 changes, 1.00 MiB of 7.00 MiB, 58 seconds left");
+        let mut display = Display::new(false);
+        display.draw(&progress);
+        display.finish();
+    }
+}

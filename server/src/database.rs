@@ -1,0 +1,213 @@
+//! One open database: its writer, its readers, its head, and the sockets on it.
+//!
+//! Where in the flow: between routes and sockets on one side and the store on the other.
+//! Never runs SQL on an async thread: the writer has a thread of its own, readers use blocking ones.
+
+mod engine;
+mod pages;
+mod readers;
+mod roster;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_core::limits::HEARTBEAT;
+use greenlight_core::protocol::WriterState;
+use greenlight_core::replica::{Applied, Chunk, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, UploadPart};
+use greenlight_core::{Cursor, SiteId};
+use tokio::sync::{oneshot, watch};
+
+use crate::error::ApiError;
+use crate::limits::WRITER_WAIT;
+use crate::metrics::Metrics;
+use crate::name::DatabaseName;
+use pages::Pages;
+use readers::Readers;
+use writer::{Job, Writer};
+
+pub use engine::{EngineSource, ExecAnswer, ExecError, Schema, Snapshot, Statement};
+pub use roster::{Control, Member, Registration, Roster};
+
+/// A database's position as its writer last published it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The head after the last commit.
+    pub head: Cursor,
+    /// Counts the resets of this database since it was opened: what was begun before one must not be finished after.
+    pub generation: u64,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Database {
+    name: DatabaseName,
+    writer: Writer,
+    readers: Readers,
+    pages: Pages,
+    roster: Roster,
+    published: watch::Receiver<Published>,
+    state: Arc<watch::Sender<WriterState>>,
+}
+
+impl Database {
+    /// Opens a database, making it where `source` says so, and starts its writer and its heartbeat.
+    ///
+    /// # Errors
+    /// What the store says; nothing was started.
+    pub async fn open(
+        name: DatabaseName,
+        source: EngineSource,
+        create: bool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, String> {
+        let state = Arc::new(watch::Sender::new(WriterState::default()));
+        let (writer, published) = Writer::start(&name, source.clone(), create, state.clone(), metrics.clone()).await?;
+        let readers = Readers::new(source);
+        let pages = Pages::new(metrics);
+        let database = Arc::new(Self { name, writer, readers, pages, roster: Roster::default(), published, state });
+        tokio::spawn(beat(Arc::downgrade(&database)));
+        Ok(database)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &DatabaseName {
+        &self.name
+    }
+
+    /// Whether its writer's thread is there; a database without one is opened again.
+    pub fn is_alive(&self) -> bool {
+        self.writer.is_alive()
+    }
+
+    /// The sockets on it.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Its head, and every later one.
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
+    /// Whether its writer can commit, and every later word on that.
+    pub fn writer_state(&self) -> watch::Receiver<WriterState> {
+        self.state.subscribe()
+    }
+
+    /// What the database is.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn facts(&self) -> Result<ServerFacts, Fault> {
+        self.readers.with(engine::Reader::facts).await
+    }
+
+    /// What it knows of a client, with its facts.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn greet(&self, site: SiteId, cursor: Cursor) -> Result<(ServerFacts, PeerFacts), Fault> {
+        self.readers.with(move |reader| Ok((reader.facts()?, reader.peer(site, cursor)?))).await
+    }
+
+    /// Reads a page; sockets that want the same share one reading of it.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn read(&self, request: ReadRequest) -> Result<Chunk, Fault> {
+        if self.roster.len() <= 1 {
+            return self.readers.with(move |reader| reader.read(&request)).await;
+        }
+        let published = *self.published.borrow();
+        self.pages.read(published, request, &self.readers).await
+    }
+
+    /// Has a part committed. Returns when it is on disk, or when nothing of it is.
+    /// `generation` is that of the handshake; after a reset the part has no place.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn apply(&self, part: UploadPart, generation: u64) -> Result<Applied, Fault> {
+        self.ask(|reply| Job::Apply { part, generation, reply }).await?
+    }
+
+    /// Runs SQL on the writer's thread and commits it.
+    ///
+    /// # Errors
+    /// SQLite's message, a limit, or the store's fault.
+    pub async fn exec(&self, statement: Statement) -> Result<ExecAnswer, ApiError> {
+        Ok(self.ask(|reply| Job::Exec { statement, reply }).await??)
+    }
+
+    /// Empties the database and gives it a new lineage; sockets are told.
+    ///
+    /// # Errors
+    /// The store's fault; nothing was changed.
+    pub async fn reset(&self) -> Result<ServerFacts, Fault> {
+        let facts = self.ask(|reply| Job::Reset { reply }).await??;
+        self.pages.clear();
+        self.roster.tell_all(&Control::Reset);
+        Ok(facts)
+    }
+
+    /// Writes a consistent copy.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn snapshot(&self, to: std::path::PathBuf) -> Result<Snapshot, Fault> {
+        self.readers.with(move |reader| reader.snapshot(&to)).await
+    }
+
+    /// Has the writer look for writes by others. Returns at once; looks that are not done yet are not doubled.
+    pub fn notice(&self) {
+        self.writer.notice();
+    }
+
+    /// Asks the writer for its word, by a real commit where none happened lately. Silence for a heartbeat is a word.
+    pub async fn pulse(&self) -> WriterState {
+        let word = tokio::time::timeout(HEARTBEAT, self.ask(|reply| Job::Heartbeat { reply })).await;
+        let silent = match word {
+            Ok(Ok(())) => return *self.state.borrow(),
+            Ok(Err(fault)) if fault.kind != FaultKind::Busy => WriterState::Failing,
+            Ok(Err(_)) | Err(_) => WriterState::Busy,
+        };
+        self.state.send_replace(silent);
+        silent
+    }
+
+    /// Lets the writer finish what waits, and closes it. Later requests are refused.
+    pub async fn close(&self, within: Duration) {
+        self.writer.close(within).await;
+        self.readers.close();
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(job(reply)).await?;
+        match tokio::time::timeout(WRITER_WAIT, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(writer::gone()),
+            Err(_) => Err(Fault { kind: FaultKind::Busy, message: "the writer did not answer in time".to_owned() }),
+        }
+    }
+}
+
+/// While sockets are on a database its writer is asked for a word with every heartbeat, and looks for writes by
+/// others, whose events may have been missed.
+async fn beat(database: std::sync::Weak<Database>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(database) = database.upgrade() else { return };
+        if !database.is_alive() {
+            database.state.send_replace(WriterState::Failing);
+            database.roster.tell_all(&Control::Lost);
+            return;
+        }
+        if database.roster.len() > 0 {
+            database.pulse().await;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A database's reading connections: a few, lent for one request each, on threads that may block.
+//!
+//! Where in the flow: meta, handshakes, pages for sockets, snapshots. Never writes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use greenlight_core::replica::{Fault, FaultKind};
+use tokio::sync::Semaphore;
+
+use super::engine::{EngineSource, Reader};
+use crate::limits::{READER_WAIT, READERS};
+
+#[derive(Debug)]
+pub(super) struct Readers {
+    source: EngineSource,
+    idle: Arc<Mutex<Vec<Reader>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(source: EngineSource) -> Self {
+        Self { source, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// Lends a connection. One on which something failed is not used again.
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Reader) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let permit = tokio::time::timeout(READER_WAIT, self.permits.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| fault(FaultKind::Busy, "all readers are at work"))?;
+        let permit = permit.map_err(|_| fault(FaultKind::Io, "the database is closed"))?;
+        let (source, idle) = (self.source.clone(), self.idle.clone());
+        let lent = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            // A panic can't happen while the list is locked.
+            let found = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut reader = match found {
+                Some(reader) => reader,
+                None => source.reader()?,
+            };
+            let answer = work(&mut reader)?;
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            Ok(answer)
+        });
+        lent.await.unwrap_or_else(|_| Err(fault(FaultKind::Internal, "a reader failed")))
+    }
+
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn fault(kind: FaultKind, message: &str) -> Fault {
+    Fault { kind, message: message.to_owned() }
+}

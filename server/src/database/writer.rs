@@ -1,0 +1,290 @@
+//! The one thread that writes to a database, and the queue to it.
+//!
+//! Where in the flow: step 5 of a write. It takes what is waiting, commits what can share a commit, publishes the
+//! head and then answers: an acknowledgement never precedes its commit.
+//! Never waits for a socket or for another database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use greenlight_core::limits::HEARTBEAT;
+use greenlight_core::protocol::WriterState;
+use greenlight_core::replica::{Applied, Fault, FaultKind, ServerFacts, UploadPart};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Published;
+use super::engine::{Engine, EngineSource, ExecAnswer, ExecError, Statement};
+use crate::limits::{BATCH_JOBS, WRITER_QUEUE};
+use crate::metrics::Metrics;
+use crate::name::DatabaseName;
+
+/// What the writer is asked to do; each with a line for the answer.
+pub(super) enum Job {
+    Apply { part: UploadPart, generation: u64, reply: oneshot::Sender<Result<Applied, Fault>> },
+    Exec { statement: Statement, reply: oneshot::Sender<Result<ExecAnswer, ExecError>> },
+    Reset { reply: oneshot::Sender<Result<ServerFacts, Fault>> },
+    Heartbeat { reply: oneshot::Sender<()> },
+    Notice,
+}
+
+/// The queue's near end.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: std::sync::Mutex<Option<mpsc::Sender<Job>>>,
+    /// Whether a look for writes by others is waiting in the queue already.
+    noticing: Arc<AtomicBool>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// Opens the database on a new thread and waits until that is done.
+    pub(super) async fn start(
+        name: &DatabaseName,
+        source: EngineSource,
+        create: bool,
+        state: Arc<watch::Sender<WriterState>>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, watch::Receiver<Published>), String> {
+        let (queue, jobs) = mpsc::channel(WRITER_QUEUE);
+        let (opened, open) = oneshot::channel();
+        let (end, ended) = watch::channel(false);
+        let noticing = Arc::new(AtomicBool::new(false));
+        let flag = noticing.clone();
+        let work = move || {
+            match source.writer(create).and_then(|mut engine| Ok((engine.head()?, engine))) {
+                Ok((head, engine)) => {
+                    let (published, reader) = watch::channel(Published { head, generation: 0 });
+                    if opened.send(Ok(reader)).is_ok() {
+                        let committed = Instant::now();
+                        Thread { engine, jobs, published, state, committed, noticing: flag, metrics }.run();
+                    }
+                }
+                Err(fault) => {
+                    // Whoever asked for the database may have gone; then nobody needs to know.
+                    drop(opened.send(Err(fault.message)));
+                }
+            }
+            end.send_replace(true);
+        };
+        let thread = std::thread::Builder::new().name(format!("writer {name}"));
+        thread.spawn(work).map_err(|error| format!("no thread for its writer: {error}"))?;
+        let published = open.await.unwrap_or_else(|_| Err("its writer ended at once".to_owned()))?;
+        Ok((Self { queue: std::sync::Mutex::new(Some(queue)), noticing, ended }, published))
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.sender().is_some_and(|queue| !queue.is_closed())
+    }
+
+    pub(super) async fn send(&self, job: Job) -> Result<(), Fault> {
+        let queue = self.sender().ok_or_else(gone)?;
+        queue.send(job).await.map_err(|_| gone())
+    }
+
+    pub(super) fn notice(&self) {
+        if self.noticing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let sent = self.sender().is_some_and(|queue| queue.try_send(Job::Notice).is_ok());
+        if !sent {
+            // A full queue looks for writes by others with the next heartbeat.
+            self.noticing.store(false, Ordering::Release);
+        }
+    }
+
+    /// Takes no more jobs, and waits until those that wait are done and the database is closed.
+    pub(super) async fn close(&self, within: Duration) {
+        drop(self.lock().take());
+        let mut ended = self.ended.clone();
+        // An error means that the thread has ended without saying so.
+        match tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await {
+            Ok(_) => {}
+            Err(_) => tracing::warn!("a writer did not end in time"),
+        }
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Job>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Job>>> {
+        // Only cloned and taken under the lock, neither of which can panic.
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What is answered in the name of a writer that isn't there any more.
+pub(super) fn gone() -> Fault {
+    Fault { kind: FaultKind::Io, message: "the database's writer has ended".to_owned() }
+}
+
+/// The queue's far end.
+struct Thread {
+    engine: Engine,
+    jobs: mpsc::Receiver<Job>,
+    published: watch::Sender<Published>,
+    state: Arc<watch::Sender<WriterState>>,
+    /// When the writer last committed anything.
+    committed: Instant,
+    noticing: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+/// A part that waits for its batch.
+struct Waiting {
+    part: UploadPart,
+    reply: oneshot::Sender<Result<Applied, Fault>>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        while let Some(job) = self.jobs.blocking_recv() {
+            let mut batch = Vec::new();
+            self.take(job, &mut batch);
+            for _ in 1..BATCH_JOBS {
+                match self.jobs.try_recv() {
+                    Ok(job) => self.take(job, &mut batch),
+                    Err(_) => break,
+                }
+            }
+            self.commit(&mut batch);
+        }
+    }
+
+    /// Puts a part into the batch; anything else is done at once, after what came before it.
+    fn take(&mut self, job: Job, batch: &mut Vec<Waiting>) {
+        match job {
+            Job::Apply { part, generation, reply } if generation == self.published.borrow().generation => {
+                batch.push(Waiting { part, reply });
+            }
+            Job::Apply { reply, .. } => {
+                let message = "the database was reset meanwhile".to_owned();
+                answer(reply, Err(Fault { kind: FaultKind::OutOfOrder, message }));
+            }
+            other => {
+                self.commit(batch);
+                self.perform(other);
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Job) {
+        match job {
+            // Taken into a batch before.
+            Job::Apply { reply, .. } => answer(reply, Err(gone())),
+            Job::Exec { statement, reply } => {
+                let result = self.engine.exec(&statement);
+                match &result {
+                    Ok(_) => self.committed(),
+                    Err(ExecError::Store(fault)) => self.failed(fault),
+                    Err(_) => {}
+                }
+                answer(reply, result);
+            }
+            Job::Reset { reply } => {
+                let result = self.engine.reset();
+                match &result {
+                    Ok(facts) => {
+                        let head = facts.head;
+                        self.published.send_modify(|published| {
+                            *published = Published { head, generation: published.generation + 1 };
+                        });
+                        self.committed();
+                    }
+                    Err(fault) => self.failed(fault),
+                }
+                answer(reply, result);
+            }
+            Job::Heartbeat { reply } => {
+                self.notice();
+                if self.committed.elapsed() >= HEARTBEAT || *self.state.borrow() != WriterState::Commits {
+                    match self.engine.probe() {
+                        Ok(()) => self.committed(),
+                        Err(fault) => self.failed(&fault),
+                    }
+                }
+                answer(reply, ());
+            }
+            Job::Notice => {
+                self.noticing.store(false, Ordering::Release);
+                self.notice();
+            }
+        }
+    }
+
+    /// One transaction for all parts that wait.
+    fn commit(&mut self, batch: &mut Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
+        let (parts, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|waiting| (waiting.part, waiting.reply)).unzip();
+        let begun = Instant::now();
+        match self.engine.apply(&parts) {
+            Ok(results) => {
+                let applied = parts.iter().zip(&results).filter(|(_, result)| result.is_ok());
+                self.metrics.changes_in.add(applied.map(|(part, _)| part.changes.len() as u64).sum());
+                self.metrics.batches.add(1);
+                self.metrics.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+                self.committed();
+                for (reply, result) in replies.into_iter().zip(results) {
+                    answer(reply, result);
+                }
+            }
+            Err(fault) => {
+                self.failed(&fault);
+                for reply in replies {
+                    answer(reply, Err(fault.clone()));
+                }
+            }
+        }
+    }
+
+    fn notice(&mut self) {
+        match self.engine.notice_external() {
+            Ok(true) => {
+                self.metrics.external.add(1);
+                self.committed();
+            }
+            Ok(false) => {}
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    /// After a commit: the head goes out, and the writer's word is good.
+    fn committed(&mut self) {
+        self.committed = Instant::now();
+        self.say(WriterState::Commits);
+        match self.engine.head() {
+            Ok(head) => {
+                self.published.send_if_modified(|published| {
+                    let moved = published.head != head;
+                    published.head = head;
+                    moved
+                });
+            }
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        let state = match fault.kind {
+            FaultKind::Full => WriterState::Full,
+            FaultKind::ReadOnly => WriterState::ReadOnly,
+            FaultKind::Busy => WriterState::Busy,
+            FaultKind::OutOfOrder => return,
+            FaultKind::Corrupt | FaultKind::Io | FaultKind::Internal => WriterState::Failing,
+        };
+        tracing::warn!(?state, "the writer failed: {fault}");
+        self.say(state);
+    }
+
+    fn say(&self, state: WriterState) {
+        self.state.send_if_modified(|said| std::mem::replace(said, state) != state);
+    }
+}
+
+/// Whoever asked may have gone; what was done stays done.
+fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+    drop(reply.send(answer));
+}

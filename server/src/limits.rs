@@ -1,0 +1,49 @@
+//! Every limit of the server, by name.
+//!
+//! Where in the flow: read by all of the server. Never holds logic; the protocol's limits are in `greenlight_core`.
+
+use std::time::Duration;
+
+/// Databases open at once. Each has a thread and a few connections.
+pub const MAX_DATABASES: usize = 256;
+/// Jobs that may wait for one database's writer. More wait at their sockets, which is what slows a flood down.
+pub const WRITER_QUEUE: usize = 64;
+/// Jobs that one turn of the writer takes together; what can share a commit, does.
+pub const BATCH_JOBS: usize = 32;
+/// How long a request waits for the writer's answer before it is told that the database is busy.
+pub const WRITER_WAIT: Duration = Duration::from_secs(60);
+/// Reading connections of one database.
+pub const READERS: usize = 4;
+/// How long a reader is waited for.
+pub const READER_WAIT: Duration = Duration::from_secs(30);
+/// Encoded pages that are kept for the sockets that want the same.
+pub const PAGES_KEPT: usize = 16;
+/// Words to one socket from outside its own connection (superseded, reset) that may wait.
+pub const CONTROL_QUEUE: usize = 4;
+
+/// Messages that may wait for one socket: a window of parts, their receipts, and heartbeats.
+pub const OUTGOING_FRAMES: usize = 32;
+/// How long one message may take to be written before its reader counts as too slow.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a closing handshake is waited for.
+pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Longest reason in a closing frame, in bytes; the WebSocket's own limit.
+pub const CLOSE_REASON_BYTES: usize = 123;
+
+/// Largest body of exec, in bytes: a value of 8 MiB as base64, and something around it.
+pub const EXEC_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// How long a body may take to arrive.
+pub const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// How long one exec may run.
+pub const EXEC_LIMIT: Duration = Duration::from_secs(30);
+/// Largest number of rows that exec answers.
+pub const EXEC_ROWS: usize = 100_000;
+/// Largest number of params.
+pub const EXEC_PARAMS: usize = 32_766;
+
+/// How long a stopping server waits for its sockets and writers.
+pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of a file that are read at once when it is sent.
+pub const FILE_BLOCK_BYTES: usize = 64 * 1024;
+/// Largest schema file, in bytes.
+pub const SCHEMA_FILE_BYTES: u64 = 1024 * 1024;

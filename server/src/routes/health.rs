@@ -1,0 +1,82 @@
+//! `GET /health` and `GET /{db}/health`: for whoever watches.
+//!
+//! Where in the flow: open to anyone, so it says no more than yes or no, by check. Never opens or makes a database:
+//! strangers must not be able to.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use greenlight_core::protocol::WriterState;
+use serde_json::{Map, Value, json};
+
+use super::meta::FRESH;
+use crate::access::{Caller, Role};
+use crate::app::{App, Target};
+use crate::database::Database;
+use crate::error::ApiError;
+use crate::registry::Condition;
+
+type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Value>);
+
+/// 200 when every database that was used can be written, else 503. To an operator each is a check by its name;
+/// to others they are one check, since names are nobody's business.
+pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer {
+    let names = app.check(&caller, None, Role::Admin).is_ok();
+    let mut checks = Map::new();
+    checks.insert("data_folder".to_owned(), Value::from(word(app.settings.data.is_dir(), "missing")));
+    checks.insert("stopping".to_owned(), Value::from(word(!*app.stopping.borrow(), "stopping")));
+    checks.insert("databases".to_owned(), Value::from("ok"));
+    for (name, condition) in app.registry.all().await {
+        let check = match condition {
+            Condition::Open(database) => writer_word(&database).await,
+            Condition::Failed(_) => "unavailable",
+        };
+        if names {
+            checks.insert(format!("database:{name}"), Value::from(check));
+        }
+        if check != "ok" {
+            checks.insert("databases".to_owned(), Value::from("failing"));
+        }
+    }
+    answer(&checks)
+}
+
+/// The same for one database; 404 for one that isn't open.
+pub(super) async fn of_database(State(app): State<App>, target: Target) -> Result<Answer, ApiError> {
+    let Some(database) = app.registry.peek(&target.name).await else {
+        let failed = app.registry.all().await.into_iter().any(|(name, _)| name == target.name);
+        return if failed {
+            Err(ApiError::Unavailable("its last opening failed".to_owned()))
+        } else {
+            Err(ApiError::UnknownDatabase(target.name.to_string()))
+        };
+    };
+    let mut checks = Map::new();
+    let readable = database.facts().await.is_ok();
+    checks.insert("reader".to_owned(), Value::from(word(readable, "failing")));
+    checks.insert("writer".to_owned(), Value::from(writer_word(&database).await));
+    Ok(answer(&checks))
+}
+
+async fn writer_word(database: &Database) -> &'static str {
+    if !database.is_alive() {
+        return "ended";
+    }
+    match database.pulse().await {
+        WriterState::Commits => "ok",
+        WriterState::Full => "storage_full",
+        WriterState::ReadOnly => "read_only",
+        WriterState::Busy => "busy",
+        WriterState::Failing => "failing",
+    }
+}
+
+fn word(good: bool, bad: &'static str) -> &'static str {
+    if good { "ok" } else { bad }
+}
+
+fn answer(checks: &Map<String, Value>) -> Answer {
+    let good = checks.values().all(|check| check == "ok");
+    let (status, word) = if good { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
+    (status, FRESH, Json(json!({ "status": word, "checks": checks })))
+}

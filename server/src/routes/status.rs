@@ -1,0 +1,102 @@
+//! `GET /{db}/status`, `GET /status` and `GET /metrics`: who is connected and where they stand.
+//!
+//! Where in the flow: for operators. Never opens a database, never shows what it holds.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use greenlight_core::Version;
+use greenlight_core::protocol::WriterState;
+use serde_json::{Value, json};
+
+use super::meta::{FRESH, describe};
+use super::page;
+use crate::access::{Caller, Role};
+use crate::app::{App, Target};
+use crate::database::{Database, Member};
+use crate::error::ApiError;
+use crate::registry::Condition;
+
+/// One database's sockets.
+pub(super) async fn of_database(
+    State(app): State<App>,
+    target: Target,
+) -> Result<([(HeaderName, HeaderValue); 1], Json<Value>), ApiError> {
+    let database = app.database(&target, Role::Admin).await?;
+    Ok((FRESH, Json(describe_database(&database).await)))
+}
+
+/// All databases: as a page for browsers, which asks for the same as JSON with the operator's token.
+pub(super) async fn of_server(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        return Ok(page::page().await);
+    }
+    app.check(&caller, None, Role::Admin)?;
+    let mut databases = Vec::new();
+    for (name, condition) in app.registry.all().await {
+        databases.push(match condition {
+            Condition::Open(database) => describe_database(&database).await,
+            Condition::Failed(why) => json!({ "name": name.as_str(), "error": why }),
+        });
+    }
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "sockets": app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get()),
+        "max_sockets": app.settings.max_sockets,
+        "databases": databases,
+    });
+    Ok((FRESH, Json(body)).into_response())
+}
+
+/// What Prometheus reads.
+pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+    if !caller.is_local {
+        app.check(&caller, None, Role::Admin)?;
+    }
+    let databases = app.registry.all().await;
+    let open = databases.iter().filter(|(_, condition)| matches!(condition, Condition::Open(_))).count() as u64;
+    let sockets = app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get());
+    let text = app.metrics.text(&[
+        ("databases_open", "Databases that are open.", open),
+        ("databases_failed", "Databases that could not be opened.", databases.len() as u64 - open),
+        ("sockets", "Sockets that are open.", sockets),
+    ]);
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))], text).into_response())
+}
+
+async fn describe_database(database: &Database) -> Value {
+    let writer = match *database.writer_state().borrow() {
+        WriterState::Commits => "commits",
+        WriterState::Full => "storage_full",
+        WriterState::ReadOnly => "read_only",
+        WriterState::Busy => "busy",
+        WriterState::Failing => "failing",
+    };
+    let head = database.published().borrow().head.version;
+    let clients: Vec<_> = database.roster().members().iter().map(|member| describe_member(member, head)).collect();
+    let meta = match database.facts().await {
+        Ok(facts) => describe(&facts),
+        Err(fault) => json!({ "error": fault.message }),
+    };
+    json!({ "name": database.name().as_str(), "meta": meta, "writer": writer, "clients": clients })
+}
+
+fn describe_member(member: &Member, head: Version) -> Value {
+    let report = member.report.as_ref();
+    let cursor = report.map(|report| report.cursor.version);
+    json!({
+        "site_id": member.site.to_hex(),
+        "connected_since_ms": member.since_ms,
+        "agent": report.map(|report| report.agent.as_str()),
+        "cursor": cursor.map(Version::get),
+        "lag_versions": cursor.map(|cursor| head.get().saturating_sub(cursor.get())),
+        "pending": report.map(|report| report.pending),
+        "state": report.and_then(|report| report.state),
+    })
+}

@@ -1,0 +1,94 @@
+//! The configuration file's shape.
+//!
+//! Where in the flow: read between environment and defaults. Never accepts a key that it doesn't know.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::SettingsError;
+
+/// What the file may hold; every key is optional. Relative paths count from the file's own folder.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// See [`super::Settings::data`].
+    pub data: Option<PathBuf>,
+    /// See [`super::Settings::schemas`].
+    pub schemas: Option<PathBuf>,
+    /// See [`super::Settings::listen`].
+    pub listen: Option<String>,
+    /// See [`super::Settings::web`].
+    pub web: Option<PathBuf>,
+    /// See [`super::Settings::extension`].
+    pub extension: Option<PathBuf>,
+    /// Whether to poll; see [`super::Settings::poll`].
+    pub poll: Option<bool>,
+    /// How often, in milliseconds.
+    pub poll_ms: Option<u64>,
+    /// See [`super::Settings::dev`].
+    pub dev: Option<bool>,
+    /// See [`super::Settings::origins`].
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// See [`super::Settings::max_sockets`].
+    pub max_sockets: Option<usize>,
+    /// See [`super::Settings::policy`].
+    pub content_security_policy: Option<String>,
+    /// `[[database]]` sections, in order.
+    #[serde(default)]
+    pub database: Vec<DatabaseSection>,
+    /// `[[token]]` sections.
+    #[serde(default)]
+    pub token: Vec<TokenSection>,
+}
+
+/// One `[[database]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSection {
+    /// Names that this section is about; `*` stands for any text.
+    pub pattern: String,
+    /// The schema file's name without `.sql`.
+    pub schema: String,
+    /// Whether a database of such a name is made on first use.
+    #[serde(default)]
+    pub create: bool,
+}
+
+/// One `[[token]]`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSection {
+    /// Databases that it opens; `*` stands for any text.
+    pub database: String,
+    /// `read`, `write` or `admin`; each includes those before it.
+    pub role: String,
+    /// SHA-256 of the token, 64 hexadecimal digits: the token itself is not kept.
+    pub sha256: String,
+}
+
+impl std::fmt::Debug for TokenSection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSection")
+            .field("database", &self.database)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileSettings {
+    /// Reads a file and makes its relative paths count from its folder.
+    ///
+    /// # Errors
+    /// [`SettingsError::Unreadable`] or [`SettingsError::NotToml`].
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable(error.to_string()))?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| SettingsError::NotToml(error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for relative in [&mut file.data, &mut file.schemas, &mut file.web, &mut file.extension].into_iter().flatten() {
+            *relative = folder.join(&*relative);
+        }
+        Ok(file)
+    }
+}

@@ -1,0 +1,49 @@
+//! The command line and the environment; the parser lets flags win over variables.
+//!
+//! Where in the flow: first step of the start. Never gives defaults: the file comes in between.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Keeps SQLite databases in step with browsers and laptops.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "greenlight-server", version, about)]
+pub struct Flags {
+    /// Folder of databases, one file each; made when it is missing.
+    #[arg(long, env = "GREENLIGHT_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder of schema files, NAME.sql.
+    #[arg(long, env = "GREENLIGHT_SCHEMAS", value_name = "DIR")]
+    pub schemas: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]; port 0 takes a free one.
+    #[arg(long, env = "GREENLIGHT_LISTEN", value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Folder of the web app served at `/`; without it `/` is the status page.
+    #[arg(long, env = "GREENLIGHT_WEB", value_name = "DIR")]
+    pub web: Option<PathBuf>,
+    /// Another build of cr-sqlite to load in place of the one linked in.
+    #[arg(long, env = "GREENLIGHT_EXTENSION", value_name = "FILE")]
+    pub extension: Option<PathBuf>,
+    /// Look at the database files every so often: for file systems without events.
+    #[arg(long, env = "GREENLIGHT_POLL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub poll: Option<bool>,
+    /// How often to look, in milliseconds [default: 500]; implies --poll.
+    #[arg(long, env = "GREENLIGHT_POLL_MS", value_name = "MS")]
+    pub poll_ms: Option<u64>,
+    /// Everyone on this machine has every role, and databases named after a schema are made on first use.
+    #[arg(long, env = "GREENLIGHT_DEV", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub dev: Option<bool>,
+    /// Configuration file (TOML).
+    #[arg(long, env = "GREENLIGHT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Origin of a page elsewhere that may connect, such as https://shop.example; may be repeated.
+    #[arg(long, env = "GREENLIGHT_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub origin: Vec<String>,
+    /// Most sockets at once [default: 1000].
+    #[arg(long, env = "GREENLIGHT_MAX_SOCKETS", value_name = "N")]
+    pub max_sockets: Option<usize>,
+    /// A token with the role admin on every database. Only from the environment: flags can be seen by others.
+    #[clap(skip = std::env::var("GREENLIGHT_ADMIN_TOKEN").ok())]
+    pub admin_token: Option<String>,
+}
