@@ -149,7 +149,8 @@ fn unpack_value(rest: &mut &[u8]) -> Result<Value, KeyError> {
 }
 
 fn unpack_length(rest: &mut &[u8], size: usize) -> Result<usize, KeyError> {
-    usize::try_from(unpack_number(rest, size)?).map_err(|_| KeyError::TooLarge)
+    // What doesn't fit a usize is longer than any rest: the same answer on 32 bits as on 64.
+    usize::try_from(unpack_number(rest, size)?).map_err(|_| KeyError::Length)
 }
 
 fn unpack_number(rest: &mut &[u8], size: usize) -> Result<u64, KeyError> {
