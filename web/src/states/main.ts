@@ -14,7 +14,9 @@ title.textContent = "The light";
 const lead = document.createElement("p");
 lead.className = "lead";
 lead.textContent = "Six states, each with its own shape, word and sentence. Press one for its details.";
-const grid = document.createElement("main");
+const grid = document.createElement("div");
+grid.className = "grid";
+const main = document.createElement("main");
 
 for (const { name, status } of SAMPLES) {
   const card = document.createElement("section");
@@ -26,7 +28,8 @@ for (const { name, status } of SAMPLES) {
   card.append(heading, footer);
   grid.append(card);
 }
-document.body.append(title, lead, grid);
+main.append(title, lead, grid);
+document.body.append(main);
 
 const open = parameters.get("open");
 if (open !== null) document.querySelector<HTMLElementTagNameMap["sync-footer"]>(`[data-testid="sample-${CSS.escape(open)}"]`)?.show();

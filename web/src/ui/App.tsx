@@ -88,7 +88,7 @@ function Rail({ route }: { route: Route }) {
     setChosen(next);
   };
   return (
-    <div class="rail">
+    <header class="rail">
       <a class="brand" href={href()}>
         <svg viewBox="0 0 32 32" aria-hidden="true">
           <path d="M16 9c-3-2.2-6.5-3-11-2.8v17c4.5-.2 8 .6 11 2.8 3-2.2 6.5-3 11-2.8v-17C22.5 6 19 6.8 16 9Z" class="pages" />
@@ -112,7 +112,7 @@ function Rail({ route }: { route: Route }) {
         <Icon name={chosen === "auto" ? "auto" : chosen === "light" ? "sun" : "moon"} />
         <span>{chosen === "auto" ? "System colours" : chosen === "light" ? "Light colours" : "Dark colours"}</span>
       </button>
-    </div>
+    </header>
   );
 }
 
