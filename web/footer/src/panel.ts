@@ -235,7 +235,7 @@ function list(target: HTMLElement, facts: Fact[]): void {
 }
 
 function summarise(bundle: BundleInfo, texts: Texts): string {
-  return `${fill(texts.bundleSummary, { changes: count(bundle.changes), bytes: bytes(bundle.bytes) })}, ${bundle.reason}`;
+  return fill(texts.bundleSummary, { changes: count(bundle.changes), bytes: bytes(bundle.bytes) });
 }
 
 function fileName(database: string, what: string): string {
