@@ -26,7 +26,7 @@ use pages::Pages;
 use readers::Readers;
 use writer::{Job, Writer};
 
-pub use engine::{EngineSource, ExecAnswer, ExecError, Schema, Snapshot, Statement};
+pub use engine::{EngineSource, ExecAnswer, ExecError, Schema, Statement};
 pub use roster::{Control, Member, Registration, Roster};
 
 /// A database's position as its writer last published it.
@@ -51,7 +51,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a database, making it where `source` says so, and starts its writer and its heartbeat.
+    /// Opens a database, making it where `create` allows it, and starts its writer and its heartbeat.
     ///
     /// # Errors
     /// What the store says; nothing was started.
@@ -151,11 +151,11 @@ impl Database {
         Ok(facts)
     }
 
-    /// Writes a consistent copy.
+    /// Writes a consistent copy to a file that isn't there, and tells what it holds.
     ///
     /// # Errors
     /// The store's fault.
-    pub async fn snapshot(&self, to: std::path::PathBuf) -> Result<Snapshot, Fault> {
+    pub async fn snapshot(&self, to: std::path::PathBuf) -> Result<ServerFacts, Fault> {
         self.readers.with(move |reader| reader.snapshot(&to)).await
     }
 

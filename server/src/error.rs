@@ -49,6 +49,12 @@ pub enum ApiError {
     /// SQL that fails, in SQLite's words.
     #[error("{0}")]
     Sql(String),
+    /// SQL that isn't allowed.
+    #[error("{0}")]
+    SqlDenied(String),
+    /// Params that don't fit the SQL.
+    #[error("{0}")]
+    SqlParams(String),
     /// SQL that runs or answers beyond a limit.
     #[error("{0}")]
     SqlLimit(String),
@@ -92,6 +98,8 @@ impl ApiError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NotASocket => (StatusCode::UPGRADE_REQUIRED, "not_a_socket"),
             Self::Sql(_) => (StatusCode::BAD_REQUEST, "sql"),
+            Self::SqlDenied(_) => (StatusCode::BAD_REQUEST, "sql_denied"),
+            Self::SqlParams(_) => (StatusCode::BAD_REQUEST, "sql_params"),
             Self::SqlLimit(_) => (StatusCode::BAD_REQUEST, "sql_limit"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),

@@ -36,10 +36,6 @@ pub const EXEC_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// How long one exec may run.
 pub const EXEC_LIMIT: Duration = Duration::from_secs(30);
-/// Largest number of rows that exec answers.
-pub const EXEC_ROWS: usize = 100_000;
-/// Largest number of params.
-pub const EXEC_PARAMS: usize = 32_766;
 
 /// How long a stopping server waits for its sockets and writers.
 pub const STOP_LIMIT: Duration = Duration::from_secs(10);

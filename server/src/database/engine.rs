@@ -1,23 +1,25 @@
 //! The store as this server uses it: the only file of the server that knows the store's own interface.
 //!
-//! Where in the flow: opened by a writer's thread or a reader's, never shared between threads. Never decides anything.
+//! Where in the flow: opened by a writer's thread or a reader's, never shared between threads. Never decides what is
+//! done, only how the store is asked for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use greenlight_core::replica::{
     Applied, Chunk, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart,
 };
 use greenlight_core::{Cursor, SiteId, Value};
-use greenlight_store::{
-    Answer, Done, Location, OpenError, Options, ServerDatabase, ServerReader, StatementError, Work,
-};
+use greenlight_store::{Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
 use thiserror::Error;
 
 use crate::clock;
 use crate::error::ApiError;
+use crate::limits::EXEC_LIMIT;
 
-pub use greenlight_store::Schema;
+pub use greenlight_store::{Answer as ExecAnswer, Schema};
 
 /// Where a database is and of which schema; opens connections to it.
 #[derive(Clone, Debug)]
@@ -39,26 +41,15 @@ pub struct Statement {
     pub params: Vec<Value>,
 }
 
-/// What exec answers.
-#[derive(Clone, Debug)]
-pub struct ExecAnswer {
-    /// Names of the columns.
-    pub columns: Vec<String>,
-    /// The rows.
-    pub rows: Vec<Vec<Value>>,
-    /// How many rows were changed.
-    pub changes: u64,
-}
-
 /// Why exec failed; nothing of it was done.
 #[derive(Clone, Debug, Error)]
 pub enum ExecError {
-    /// SQLite's message, or the guard's sentence.
-    #[error("{0}")]
-    Sql(String),
-    /// It ran or answered beyond a limit.
-    #[error("{0}")]
-    Limit(String),
+    /// SQLite's or the store's own words.
+    #[error(transparent)]
+    Statement(StatementError),
+    /// It ran for too long.
+    #[error("the SQL ran for longer than {} seconds", EXEC_LIMIT.as_secs())]
+    TooLong,
     /// The database.
     #[error(transparent)]
     Store(#[from] Fault),
@@ -67,83 +58,77 @@ pub enum ExecError {
 impl From<ExecError> for ApiError {
     fn from(error: ExecError) -> Self {
         match error {
-            ExecError::Sql(message) => Self::Sql(message),
-            ExecError::Limit(message) => Self::SqlLimit(message),
-            ExecError::Store(fault) => Self::Store(fault),
+            ExecError::Statement(StatementError::Fault(fault)) | ExecError::Store(fault) => Self::Store(fault),
+            ExecError::Statement(StatementError::Sql(message)) => Self::Sql(message),
+            ExecError::Statement(StatementError::Denied(message)) => Self::SqlDenied(message),
+            ExecError::Statement(StatementError::Parameters(message)) => Self::SqlParams(message),
+            ExecError::Statement(StatementError::TooLarge(message)) => Self::SqlLimit(message),
+            ExecError::TooLong => Self::SqlLimit(error.to_string()),
         }
-    }
-}
-
-impl From<StatementError> for ExecError {
-    fn from(error: StatementError) -> Self {
-        match error {
-            StatementError::Fault(fault) => Self::Store(fault),
-            StatementError::TooLarge(sentence) => Self::Limit(sentence),
-            StatementError::Sql(sentence) | StatementError::Denied(sentence) | StatementError::Parameters(sentence) => {
-                Self::Sql(sentence)
-            }
-        }
-    }
-}
-
-/// A copy that was written.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// What was copied; its head is the copy's.
-    pub facts: ServerFacts,
-}
-
-/// A database's writing connection.
-pub(super) struct Engine(ServerDatabase);
-
-/// One of its reading connections.
-pub(super) struct Reader(ServerReader);
-
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reader")
     }
 }
 
 impl EngineSource {
     /// Opens the database for writing, making it only with `create`.
-    pub(super) fn writer(&self, create: bool) -> Result<Engine, Fault> {
+    pub(super) fn writer(&self, create: bool) -> Result<Engine, String> {
         if !create && !self.file.exists() {
-            return Err(Fault { kind: FaultKind::Io, message: "the database's file is gone".to_owned() });
+            return Err("its file is gone".to_owned());
         }
-        let mut options = Options::system(Location::File(self.file.clone()), clock::wall_ms).map_err(|error| {
-            Fault { kind: FaultKind::Io, message: format!("the system gives no random numbers: {error}") }
-        })?;
+        let options = Options::system(Location::File(self.file.clone()), clock::wall_ms);
+        let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
         options.extension.clone_from(&self.extension);
-        ServerDatabase::open(options, &self.schema).map(Engine).map_err(|error| match error {
-            OpenError::Fault(fault) => fault,
-            other => Fault { kind: FaultKind::Internal, message: other.to_string() },
-        })
+        ServerDatabase::open(options, &self.schema).map(Engine).map_err(|error| error.to_string())
     }
 
+    /// A reading connection.
     pub(super) fn reader(&self) -> Result<Reader, Fault> {
         ServerReader::open(&self.file).map(Reader)
     }
 }
+
+/// The writing connection.
+pub(super) struct Engine(ServerDatabase);
 
 impl Engine {
     pub(super) fn head(&mut self) -> Result<Cursor, Fault> {
         self.0.head()
     }
 
-    pub(super) fn apply(&mut self, parts: &[UploadPart]) -> Result<Vec<Result<Applied, Fault>>, Fault> {
-        self.0.apply(parts)
+    /// Commits all parts as one transaction, each in a savepoint. The outer error: nothing was committed.
+    pub(super) fn apply(&mut self, parts: Vec<UploadPart>) -> Result<Vec<Result<Applied, Fault>>, Fault> {
+        let work: Vec<Work> = parts.into_iter().map(Work::Upload).collect();
+        let done = self.0.commit(&work)?.done;
+        Ok(done.into_iter().map(|done| if let Done::Upload(result) = done { result } else { Err(mixed()) }).collect())
     }
 
-    pub(super) fn exec(&mut self, statement: &Statement) -> Result<ExecAnswer, ExecError> {
-        let work = Work::Exec { sql: statement.sql.clone(), params: statement.params.clone() };
-        match self.0.commit(&[work])?.done.pop() {
-            Some(Done::Exec(answer)) => {
-                let Answer { columns, rows, changes } = answer?;
-                Ok(ExecAnswer { columns, rows, changes })
-            }
-            _ => Err(Fault { kind: FaultKind::Internal, message: "the statement got no answer".to_owned() }.into()),
-        }
+    /// Commits all statements as one transaction, each in a savepoint. They are not mixed with parts, since one that
+    /// runs for too long is interrupted, and an interrupted part would look like one that can't be applied.
+    pub(super) fn exec(&mut self, statements: Vec<Statement>) -> Result<Vec<Result<ExecAnswer, ExecError>>, Fault> {
+        let work: Vec<Work> =
+            statements.into_iter().map(|Statement { sql, params }| Work::Exec { sql, params }).collect();
+        let interrupt = self.0.connection().get_interrupt_handle();
+        let interrupted = AtomicBool::new(false);
+        let (finished, waiting) = channel::<()>();
+        let committed = std::thread::scope(|scope| {
+            let interrupted = &interrupted;
+            scope.spawn(move || {
+                // Again and again: what was interrupted may be tried once more on its own by the store.
+                while waiting.recv_timeout(EXEC_LIMIT) == Err(RecvTimeoutError::Timeout) {
+                    interrupted.store(true, Ordering::Release);
+                    interrupt.interrupt();
+                }
+            });
+            let committed = self.0.commit(&work);
+            drop(finished);
+            committed
+        });
+        let done = committed?.done.into_iter().map(|done| match done {
+            Done::Exec(Ok(answer)) => Ok(answer),
+            Done::Exec(Err(StatementError::Sql(_))) if interrupted.load(Ordering::Acquire) => Err(ExecError::TooLong),
+            Done::Exec(Err(error)) => Err(ExecError::Statement(error)),
+            Done::Upload(_) => Err(mixed().into()),
+        });
+        Ok(done.collect())
     }
 
     pub(super) fn reset(&mut self) -> Result<ServerFacts, Fault> {
@@ -160,6 +145,19 @@ impl Engine {
     }
 }
 
+fn mixed() -> Fault {
+    Fault { kind: FaultKind::Internal, message: "an answer of another kind than the question".to_owned() }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// A reading connection.
+pub(super) struct Reader(ServerReader);
+
 impl Reader {
     pub(super) fn facts(&mut self) -> Result<ServerFacts, Fault> {
         self.0.facts()
@@ -173,9 +171,9 @@ impl Reader {
         self.0.read(request)
     }
 
-    pub(super) fn snapshot(&mut self, to: &Path) -> Result<Snapshot, Fault> {
-        let facts = self.0.facts()?;
-        let head = self.0.snapshot_to(to)?;
-        Ok(Snapshot { facts: ServerFacts { head, ..facts } })
+    /// Writes a consistent copy and tells what it holds, by its own word.
+    pub(super) fn snapshot(&mut self, to: &Path) -> Result<ServerFacts, Fault> {
+        self.0.snapshot_to(to)?;
+        ServerReader::open(to)?.facts()
     }
 }

@@ -52,7 +52,11 @@ impl Writer {
         let noticing = Arc::new(AtomicBool::new(false));
         let flag = noticing.clone();
         let work = move || {
-            match source.writer(create).and_then(|mut engine| Ok((engine.head()?, engine))) {
+            let opening = source.writer(create).and_then(|mut engine| {
+                let head = engine.head().map_err(|fault| fault.message)?;
+                Ok((head, engine))
+            });
+            match opening {
                 Ok((head, engine)) => {
                     let (published, reader) = watch::channel(Published { head, generation: 0 });
                     if opened.send(Ok(reader)).is_ok() {
@@ -60,9 +64,9 @@ impl Writer {
                         Thread { engine, jobs, published, state, committed, noticing: flag, metrics }.run();
                     }
                 }
-                Err(fault) => {
+                Err(why) => {
                     // Whoever asked for the database may have gone; then nobody needs to know.
-                    drop(opened.send(Err(fault.message)));
+                    drop(opened.send(Err(why)));
                 }
             }
             end.send_replace(true);
@@ -131,16 +135,19 @@ struct Thread {
     metrics: Arc<Metrics>,
 }
 
-/// A part that waits for its batch.
-struct Waiting {
-    part: UploadPart,
-    reply: oneshot::Sender<Result<Applied, Fault>>,
+/// Jobs of one kind that wait to share a commit.
+#[derive(Default)]
+struct Batch {
+    parts: Vec<UploadPart>,
+    applied: Vec<oneshot::Sender<Result<Applied, Fault>>>,
+    statements: Vec<Statement>,
+    answered: Vec<oneshot::Sender<Result<ExecAnswer, ExecError>>>,
 }
 
 impl Thread {
     fn run(mut self) {
         while let Some(job) = self.jobs.blocking_recv() {
-            let mut batch = Vec::new();
+            let mut batch = Batch::default();
             self.take(job, &mut batch);
             for _ in 1..BATCH_JOBS {
                 match self.jobs.try_recv() {
@@ -148,62 +155,37 @@ impl Thread {
                     Err(_) => break,
                 }
             }
-            self.commit(&mut batch);
+            self.commit_parts(&mut batch);
+            self.commit_statements(&mut batch);
         }
     }
 
-    /// Puts a part into the batch; anything else is done at once, after what came before it.
-    fn take(&mut self, job: Job, batch: &mut Vec<Waiting>) {
+    /// Puts a job into the batch, or does it at once; always after what came before it.
+    fn take(&mut self, job: Job, batch: &mut Batch) {
         match job {
             Job::Apply { part, generation, reply } if generation == self.published.borrow().generation => {
-                batch.push(Waiting { part, reply });
+                self.commit_statements(batch);
+                batch.parts.push(part);
+                batch.applied.push(reply);
             }
             Job::Apply { reply, .. } => {
                 let message = "the database was reset meanwhile".to_owned();
                 answer(reply, Err(Fault { kind: FaultKind::OutOfOrder, message }));
             }
-            other => {
-                self.commit(batch);
-                self.perform(other);
-            }
-        }
-    }
-
-    fn perform(&mut self, job: Job) {
-        match job {
-            // Taken into a batch before.
-            Job::Apply { reply, .. } => answer(reply, Err(gone())),
             Job::Exec { statement, reply } => {
-                let result = self.engine.exec(&statement);
-                match &result {
-                    Ok(_) => self.committed(),
-                    Err(ExecError::Store(fault)) => self.failed(fault),
-                    Err(_) => {}
-                }
-                answer(reply, result);
+                self.commit_parts(batch);
+                batch.statements.push(statement);
+                batch.answered.push(reply);
             }
             Job::Reset { reply } => {
-                let result = self.engine.reset();
-                match &result {
-                    Ok(facts) => {
-                        let head = facts.head;
-                        self.published.send_modify(|published| {
-                            *published = Published { head, generation: published.generation + 1 };
-                        });
-                        self.committed();
-                    }
-                    Err(fault) => self.failed(fault),
-                }
-                answer(reply, result);
+                self.commit_parts(batch);
+                self.commit_statements(batch);
+                self.reset(reply);
             }
             Job::Heartbeat { reply } => {
-                self.notice();
-                if self.committed.elapsed() >= HEARTBEAT || *self.state.borrow() != WriterState::Commits {
-                    match self.engine.probe() {
-                        Ok(()) => self.committed(),
-                        Err(fault) => self.failed(&fault),
-                    }
-                }
+                self.commit_parts(batch);
+                self.commit_statements(batch);
+                self.beat();
                 answer(reply, ());
             }
             Job::Notice => {
@@ -213,19 +195,67 @@ impl Thread {
         }
     }
 
+    fn reset(&mut self, reply: oneshot::Sender<Result<ServerFacts, Fault>>) {
+        let result = self.engine.reset();
+        match &result {
+            Ok(facts) => {
+                let head = facts.head;
+                self.published.send_modify(|published| {
+                    *published = Published { head, generation: published.generation + 1 };
+                });
+                self.committed();
+            }
+            Err(fault) => self.failed(fault),
+        }
+        answer(reply, result);
+    }
+
+    /// Gives the word on whether it can commit, by a real commit where none happened lately.
+    fn beat(&mut self) {
+        self.notice();
+        if self.committed.elapsed() >= HEARTBEAT || *self.state.borrow() != WriterState::Commits {
+            match self.engine.probe() {
+                Ok(()) => self.committed(),
+                Err(fault) => self.failed(&fault),
+            }
+        }
+    }
+
     /// One transaction for all parts that wait.
-    fn commit(&mut self, batch: &mut Vec<Waiting>) {
-        if batch.is_empty() {
+    fn commit_parts(&mut self, batch: &mut Batch) {
+        if batch.parts.is_empty() {
             return;
         }
-        let (parts, replies): (Vec<_>, Vec<_>) = batch.drain(..).map(|waiting| (waiting.part, waiting.reply)).unzip();
+        let (parts, replies) = (std::mem::take(&mut batch.parts), std::mem::take(&mut batch.applied));
+        let changes: u64 = parts.iter().map(|part| part.changes.len() as u64).sum();
         let begun = Instant::now();
-        match self.engine.apply(&parts) {
+        let results = self.engine.apply(parts);
+        self.metrics.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if results.is_ok() {
+            self.metrics.changes_in.add(changes);
+            self.metrics.batches.add(1);
+        }
+        self.settle(results, replies);
+    }
+
+    /// One transaction for all statements that wait.
+    fn commit_statements(&mut self, batch: &mut Batch) {
+        if batch.statements.is_empty() {
+            return;
+        }
+        let (statements, replies) = (std::mem::take(&mut batch.statements), std::mem::take(&mut batch.answered));
+        let results = self.engine.exec(statements);
+        self.settle(results, replies);
+    }
+
+    /// After a transaction: first the head goes out, then the answers.
+    fn settle<T, E: From<Fault>>(
+        &mut self,
+        results: Result<Vec<Result<T, E>>, Fault>,
+        replies: Vec<oneshot::Sender<Result<T, E>>>,
+    ) {
+        match results {
             Ok(results) => {
-                let applied = parts.iter().zip(&results).filter(|(_, result)| result.is_ok());
-                self.metrics.changes_in.add(applied.map(|(part, _)| part.changes.len() as u64).sum());
-                self.metrics.batches.add(1);
-                self.metrics.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                 self.committed();
                 for (reply, result) in replies.into_iter().zip(results) {
                     answer(reply, result);
@@ -234,7 +264,7 @@ impl Thread {
             Err(fault) => {
                 self.failed(&fault);
                 for reply in replies {
-                    answer(reply, Err(fault.clone()));
+                    answer(reply, Err(fault.clone().into()));
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::app::{App, Target};
 use crate::database::Statement;
 use crate::error::ApiError;
 use crate::json;
-use crate::limits::{BODY_LIMIT, EXEC_BODY_BYTES, EXEC_PARAMS};
+use crate::limits::{BODY_LIMIT, EXEC_BODY_BYTES};
 
 type Answer = ([(HeaderName, HeaderValue); 1], Json<Json_>);
 
@@ -71,9 +71,6 @@ fn is_length(error: &axum::Error) -> bool {
 fn statement(bytes: &[u8]) -> Result<Statement, ApiError> {
     let body: ExecBody = serde_json::from_slice(bytes).map_err(|error| ApiError::Body(error.to_string()))?;
     let params = match body.params {
-        Some(params) if params.len() > EXEC_PARAMS => {
-            return Err(ApiError::Body(format!("at most {EXEC_PARAMS} params")));
-        }
         Some(params) => params.iter().map(json::from_json).collect::<Result<Vec<_>, _>>(),
         None => Ok(Vec::new()),
     };

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use greenlight_core::replica::{Fault, FaultKind};
+use greenlight_core::replica::{Fault, FaultKind, ServerFacts};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
 use tokio::sync::Mutex;
@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use super::meta::hex;
 use crate::access::Role;
 use crate::app::{App, Target};
-use crate::database::{Database, Published, Snapshot};
+use crate::database::{Database, Published};
 use crate::error::ApiError;
 use crate::limits::FILE_BLOCK_BYTES;
 use crate::name::DatabaseName;
@@ -35,7 +35,7 @@ struct Copy {
     file: PathBuf,
     length: u64,
     digest: [u8; 32],
-    facts: Snapshot,
+    facts: ServerFacts,
     /// The position that was published when it was asked for.
     of: Published,
 }
@@ -117,8 +117,8 @@ pub(super) async fn file(State(app): State<App>, target: Target, headers: Header
 }
 
 fn describe(headers: &mut HeaderMap, copy: &Copy, tag: &str, length: u64) {
-    let head = copy.facts.facts.head;
-    let lineage = copy.facts.facts.lineage;
+    let head = copy.facts.head;
+    let lineage = copy.facts.lineage;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.sqlite3"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
