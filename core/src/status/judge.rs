@@ -125,7 +125,9 @@ fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
             return Some(Reason::ServerStorage);
         }
         let late = |awaiting: Now| now.since(awaiting) >= ACKNOWLEDGEMENT_LIMIT;
-        if facts.pending > 0 && facts.awaiting.is_some_and(late) {
+        // A server that has stopped answering pings too is away: an outage, which is never stuck.
+        let away = facts.echoed.is_some_and(|echoed| now.since(echoed) >= FRESHNESS);
+        if facts.pending > 0 && facts.awaiting.is_some_and(late) && !away {
             return Some(Reason::NoAcknowledgement);
         }
     }
