@@ -19,8 +19,11 @@ step() {
   shift
   log=$(log_of "$name")
   [ -t 1 ] || printf '%-28s ... ' "$name"
+  # In a process group of its own, so that an interrupted script can end all that the step started.
+  set -m
   ("$@") >"$log" 2>&1 </dev/null &
-  pid=$!
+  set +m
+  pid=$! step_pid=$!
   if [ -t 1 ]; then
     while kill -0 $pid 2>/dev/null; do
       printf '\r\033[K%-28s ... %4d s  %s' "$name" $((SECONDS - started)) "$(last_line "$log")"
@@ -30,6 +33,7 @@ step() {
   fi
   step_status=0
   wait $pid || step_status=$?
+  step_pid=''
   step_seconds=$((SECONDS - started))
   if [ $step_status = 0 ]; then
     printf 'ok    %4d s\n' $step_seconds
@@ -37,6 +41,14 @@ step() {
     printf 'FAILED %3d s (exit %d)\n' $step_seconds $step_status
   fi
 }
+
+step_pid=''
+end_step() {
+  [ -z "$step_pid" ] || kill -TERM -- "-$step_pid" 2>/dev/null
+  exit "$1"
+}
+trap 'end_step 130' INT
+trap 'end_step 143' TERM
 
 # The last thing a step wrote, short enough not to wrap.
 last_line() { tail -c 400 "$1" 2>/dev/null | tr '\r' '\n' | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -v '^ *$' | tail -n 1 | cut -c 1-70; }
