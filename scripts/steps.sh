@@ -7,7 +7,7 @@ mkdir -p "$log_dir"
 # How many lines of a failed step's log are shown; the rest is in the file.
 failure_lines=60
 # How often a waiting step says on a terminal that it is alive, in seconds.
-tick=1
+tick=0.2
 
 log_of() { echo "$log_dir/${1//[^a-zA-Z0-9]/-}.log"; }
 
