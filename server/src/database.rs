@@ -176,10 +176,11 @@ impl Database {
         silent
     }
 
-    /// Lets the writer finish what waits, and closes it. Later requests are refused.
+    /// Lets the writer finish what waits, and closes it. Later requests are refused. The writer goes last: the last
+    /// connection to close folds the write-ahead log into the file, and a reader can't.
     pub async fn close(&self, within: Duration) {
-        self.writer.close(within).await;
         self.readers.close();
+        self.writer.close(within).await;
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Fault> {

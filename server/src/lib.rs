@@ -15,6 +15,7 @@
 pub mod access;
 pub mod clock;
 pub mod database;
+pub mod demo;
 pub mod error;
 pub mod json;
 pub mod limits;

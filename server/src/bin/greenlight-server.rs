@@ -3,7 +3,7 @@
 //! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
 //! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let in_colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colour).with_writer(std::io::stderr).init();
     match serve(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

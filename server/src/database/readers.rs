@@ -30,7 +30,7 @@ impl Readers {
         let permit = tokio::time::timeout(READER_WAIT, self.permits.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| fault(FaultKind::Busy, "all readers are at work"))?;
         let permit = permit.map_err(|_| fault(FaultKind::Io, "the database is closed"))?;
-        let (source, idle) = (self.source.clone(), self.idle.clone());
+        let (source, idle, permits) = (self.source.clone(), self.idle.clone(), self.permits.clone());
         let lent = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             // A panic can't happen while the list is locked.
@@ -40,6 +40,9 @@ impl Readers {
                 None => source.reader()?,
             };
             let answer = work(&mut reader)?;
+            if permits.is_closed() {
+                return Ok(answer);
+            }
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             Ok(answer)
         });

@@ -1,0 +1,17 @@
+//! The server's tests: a real port, real sockets, real files.
+//!
+//! Where in the flow: outside, as a client is. `GREENLIGHT_TEST_EXTENSION` names another build of cr-sqlite that every
+//! server here is started with; the whole suite runs once with and once without it.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected ends")]
+
+mod access;
+mod endpoints;
+mod exec;
+mod external;
+mod fixture;
+mod peer;
+mod protocol;
+mod stop;
+mod sync;
+mod web;
