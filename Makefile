@@ -39,4 +39,4 @@ fmt: ## format the Rust code
 	@cargo fmt
 
 clean: ## remove what was built and fetched here; keeps the databases
-	rm -rf target node_modules crsqlite/vendor client-wasm/pkg client-wasm/dist web/footer/dist web/dist
+	rm -rf target node_modules vendor client-wasm/pkg client-wasm/dist web/footer/dist web/dist

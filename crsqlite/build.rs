@@ -4,15 +4,15 @@
 fn main() {
     let mut build = cc::Build::new();
     // SQLITE_CORE: calls go straight to the SQLite in this program rather than through an extension's table.
-    build.include("vendor/c").define("SQLITE_CORE", "1").define("NDEBUG", None).warnings(false);
+    build.include("../vendor/cr-sqlite/c").define("SQLITE_CORE", "1").define("NDEBUG", None).warnings(false);
     if std::env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("wasm") {
         build.include("wasm-headers");
     }
     for file in ["crsqlite", "changes-vtab", "ext-data"] {
-        build.file(format!("vendor/c/{file}.c"));
+        build.file(format!("../vendor/cr-sqlite/c/{file}.c"));
     }
     build.compile("crsqlite_c");
-    for path in ["vendor/c", "wasm-headers", "build.rs"] {
+    for path in ["../vendor/cr-sqlite/c", "wasm-headers", "build.rs"] {
         println!("cargo:rerun-if-changed={path}");
     }
 }

@@ -1,11 +1,11 @@
-// Makes crsqlite/vendor: the source of cr-sqlite, fetched, checked against a pinned hash, patched.
+// Makes vendor/cr-sqlite: the source of cr-sqlite, fetched, checked against a pinned hash, patched.
 //
 // In: the npm package named in source.mjs. Out: a folder of crates and C files that this repository's `crsqlite`
 // crate builds. It never changes anything outside of that folder, and never leaves a half-made one behind.
 //
 // usage: crsqlite/prepare [--without N]... [--into DIR]
 //   --without N  leaves patch N out, to watch its regression tests fail; needs --into.
-//   --into DIR   makes DIR instead of crsqlite/vendor.
+//   --into DIR   makes DIR instead of vendor/cr-sqlite.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -18,7 +18,7 @@ const STAMP = ".stamp";
 
 /** What the caller asked for; ends the process with a sentence when it makes no sense. */
 function parse(args) {
-  const wish = { without: [], into: join(HERE, "..", "vendor") };
+  const wish = { without: [], into: join(HERE, "..", "..", "vendor", "cr-sqlite") };
   for (let i = 0; i < args.length; i += 1) {
     if (args[i] === "--without" && /^[0-9]+$/.test(args[i + 1] ?? "")) {
       wish.without.push(Number(args[(i += 1)]));

@@ -27,7 +27,7 @@ fn naming_it_works_too() {
 
 #[test]
 fn the_literal_ends_with_a_nul() {
-    let source = include_str!("../../vendor/core/src/lib.rs");
+    let source = include_str!("../../../vendor/cr-sqlite/core/src/lib.rs");
     assert!(!source.contains("(\"main\", "), "a literal that is read as a C string has no end");
     assert_eq!(source.matches("(\"main\\0\", ").count(), 3);
 }

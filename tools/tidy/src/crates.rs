@@ -86,7 +86,7 @@ pub fn pinned_crates(file: &File) -> Vec<Finding> {
     for (_, name, value) in dependencies(&manifest) {
         // What crsqlite/prepare fetches is pinned there, by its hash.
         let is_vendored =
-            value.get("path").and_then(toml::Value::as_str).is_some_and(|path| path.starts_with("vendor/"));
+            value.get("path").and_then(toml::Value::as_str).is_some_and(|path| path.contains("../vendor/"));
         if !shared(value) && !is_vendored && value.get("path").is_none_or(|path| path.as_str() != Some(".")) {
             findings.push(file.finding(1, format!("{name}.workspace = true: versions stand in the root manifest")));
         }

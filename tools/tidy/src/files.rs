@@ -9,7 +9,7 @@ pub const MAX_LINES: usize = 500;
 const SOURCES: [&str; 8] = ["rs", "ts", "tsx", "js", "mjs", "css", "sql", "sh"];
 
 /// Names that say nothing of what is inside.
-const EMPTY_NAMES: [&str; 7] = ["common", "util", "utils", "helper", "helpers", "misc", "shared"];
+const EMPTY_NAMES: [&str; 6] = ["common", "util", "utils", "helper", "helpers", "misc"];
 
 fn is_source(file: &File) -> bool {
     SOURCES.contains(&file.extension()) || file.text.starts_with("#!")
