@@ -113,7 +113,7 @@ export async function rejection(page, call, argument) {
   await page.evaluate((argument) => (globalThis.argument = argument), argument);
   return page.evaluate(`(async () => {
     try {
-      await (${call})(db, argument);
+      await (${call})(globalThis.db, argument);
       return null;
     } catch ({ name, code, message }) {
       return { name, code, message };
