@@ -1,0 +1,58 @@
+//! The ordinary run: two thousand schedules, each checked at every step and at its end.
+//!
+//! `GREENLIGHT_SIM_SCHEDULES=N` runs another number, `GREENLIGHT_SIM_SEED=S` one seed alone, with its trace.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use greenlight_sim::{generate, run, run_many, shrink};
+
+/// Schedules of the ordinary run.
+const SCHEDULES: u64 = 2_000;
+/// The lines of a trace that are printed: the last.
+const LINES: usize = 400;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Printed even when the test passes.
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("stderr can be written");
+}
+
+#[test]
+fn every_promise_holds_at_every_step() {
+    let alone = number("GREENLIGHT_SIM_SEED");
+    let count = if alone.is_some() { 1 } else { number("GREENLIGHT_SIM_SCHEDULES").unwrap_or(SCHEDULES) };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let began = Instant::now();
+    let (counts, failure) = run_many(alone.unwrap_or(0), count, None, threads);
+    say(&counts.summary(began.elapsed()));
+    let Some(failure) = failure else { return };
+    explain(failure.seed);
+    panic!("seed {}: {}", failure.seed, failure.violation);
+}
+
+/// Prints the smallest schedule that fails in the same way, and what happened in it.
+fn explain(seed: u64) {
+    let schedule = generate(seed);
+    let Some(violation) = run(&schedule, None, false).violation else {
+        say(&format!("seed {seed} does not fail again: something is not deterministic"));
+        return;
+    };
+    let (small, outcome) = shrink(&schedule, None, violation.check);
+    say(&format!("seed {seed}, shrunk from {} to {} steps:", schedule.steps.len(), small.steps.len()));
+    for timed in &small.steps {
+        say(&format!("  +{} ms {:?}", timed.after_ms, timed.step));
+    }
+    say(&format!("{} clients, parts of {} bytes", small.clients, small.part_bytes));
+    for line in outcome.trace.iter().skip(outcome.trace.len().saturating_sub(LINES)) {
+        say(line);
+    }
+    if let Some(violation) = outcome.violation {
+        say(&violation.to_string());
+    }
+    say(&format!("again: GREENLIGHT_SIM_SEED={seed} cargo test --release -p greenlight-sim"));
+}
