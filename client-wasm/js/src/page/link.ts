@@ -124,6 +124,8 @@ export class Link {
       case "outdated":
         return this.#fail("older_tab", "A newer version of this app runs in another tab. Reload this one.");
       case "destroyed":
+        // By this page, or by another tab.
+        for (const { call, resolve } of this.#unanswered.values()) if (call.request.kind === "destroy") resolve(null);
         return this.#fail("closed", "The database was destroyed.");
       case "broken":
         return this.#broken(message.message, message.culprit);

@@ -70,7 +70,7 @@ export type ToPage =
   | { kind: "ask_token"; ask: string }
   /** A newer version of the app runs in another tab. */
   | { kind: "outdated" }
-  /** Another tab destroyed the database. */
+  /** The database is no more: this page or another tab destroyed it. */
   | { kind: "destroyed" }
   /** The wasm module broke; `culprit` is the call it was working on. */
   | { kind: "broken"; message: string; culprit: string | null }

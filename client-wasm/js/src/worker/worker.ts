@@ -165,6 +165,7 @@ class Host implements LeaderHost, TabHooks {
       await removeDatabase(this.settings.name);
     }
     this.#tabs?.announceDestroyed();
+    page({ kind: "destroyed" });
   }
 
   broken(error: Error, culprit: string | null): void {

@@ -1,0 +1,115 @@
+// Two browsers and a real server: the way of a write, an outage, tokens, a reset.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { exec, launch, openDatabase, openPage, query, serve, until } from "./browser.mjs";
+import { startServer } from "./server.mjs";
+
+const isState = (state) => db.status.current.state === state;
+const count = (wanted) => db.query("SELECT count(*) AS n FROM book").then(([{ n }]) => n === wanted);
+
+describe("two browsers and a server", () => {
+  let pages, server, one, two, alice, bob;
+  before(async () => (pages = await serve()));
+  after(() => pages.close());
+  beforeEach(async () => {
+    server = await startServer({ origin: new URL(pages.url).origin });
+    [one, two] = await Promise.all([launch(), launch()]);
+    alice = await openPage(one, pages.url, { url: server.url });
+    bob = await openPage(two, pages.url, { url: server.url });
+  });
+  afterEach(async () => {
+    await Promise.all([one.close(), two.close()]);
+    await server.close();
+  });
+
+  test("what one writes the other sees, and both lights are green", async () => {
+    await bob.evaluate(() => {
+      globalThis.seen = [];
+      db.watch({ sql: "SELECT title FROM book" }, (rows) => globalThis.seen.push(rows.map((row) => row.title)));
+    });
+    await exec(alice, "INSERT INTO book (isbn, title) VALUES ('1', 'Emma')");
+    await until(bob, () => globalThis.seen.at(-1)?.[0] === "Emma");
+    await Promise.all([until(alice, isState, "synced"), until(bob, isState, "synced")]);
+    assert.deepEqual((await server.exec("SELECT title FROM book")).rows, [["Emma"]]);
+    await server.exec("UPDATE book SET title = 'Persuasion'");
+    await until(alice, () => db.query("SELECT title FROM book").then(([row]) => row.title === "Persuasion"));
+  });
+
+  test("an outage turns the light red, keeps what is written, and heals without a reload", async () => {
+    await until(alice, isState, "synced");
+    await server.stop();
+    await until(alice, isState, "disconnected");
+    await exec(alice, "INSERT INTO book (isbn) VALUES ('1'), ('2')");
+    assert.ok((await alice.evaluate(() => db.status.current.pending.changes)) > 0);
+    await alice.reload();
+    await openDatabase(alice, { url: server.url });
+    await until(alice, () => db.status.current.pending.changes > 0);
+    await server.start();
+    await Promise.all([until(alice, isState, "synced"), until(bob, count, 2)]);
+    assert.equal(await alice.evaluate(() => db.status.current.pending.changes), 0);
+  });
+
+  test("pause and resume", async () => {
+    await until(alice, isState, "synced");
+    await alice.evaluate(() => db.pause());
+    await until(alice, () => db.status.current.reason === "paused");
+    await exec(bob, "INSERT INTO book (isbn) VALUES ('1')");
+    await until(bob, isState, "synced");
+    assert.equal((await query(alice, "SELECT * FROM book")).length, 0);
+    await alice.evaluate(() => db.resume());
+    await until(alice, count, 1);
+  });
+
+  test("the second tab syncs through the first, and goes on when that is closed", async () => {
+    const tab = await openPage(one, pages.url, { url: server.url });
+    await until(tab, isState, "synced");
+    await exec(tab, "INSERT INTO book (isbn) VALUES ('1')");
+    await until(bob, count, 1);
+    await alice.close();
+    await exec(tab, "INSERT INTO book (isbn) VALUES ('2')");
+    await until(bob, count, 2);
+    await until(tab, isState, "synced");
+  });
+
+  test("after a reset of the server the remedy is nuke, and its bundle holds what was never sent", async () => {
+    await exec(alice, "INSERT INTO book (isbn, title) VALUES ('1', 'on the server')");
+    await until(alice, isState, "synced");
+    await alice.evaluate(() => db.pause());
+    await exec(alice, "INSERT INTO book (isbn, title) VALUES ('2', 'never sent')");
+    const reset = await fetch(`${server.url}/shop/reset`, { method: "POST" });
+    assert.ok(reset.ok, await reset.text());
+    await alice.evaluate(() => db.resume());
+    await until(alice, isState, "incompatible");
+    assert.equal(await alice.evaluate(() => db.status.current.remedy), "nuke_and_resync");
+    const bundle = await alice.evaluate(() => db.nukeAndResync());
+    assert.equal(bundle.reason, "lineage");
+    await until(alice, isState, "synced");
+    assert.equal((await query(alice, "SELECT * FROM book")).length, 0);
+    const kinds = await alice.evaluate(async (id) => {
+      const lines = (await (await db.readBundle(id)).text()).trim().split("\n").map((line) => JSON.parse(line));
+      const file = lines.filter((line) => line.database).map((line) => atob(line.database)).join("");
+      return { file: file.slice(0, 15), holds: file.includes("on the server"), end: lines.at(-1).end === lines.length - 1 };
+    }, bundle.id);
+    assert.deepEqual(kinds, { file: "SQLite format 3", holds: true, end: true });
+    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id), bundle.id), { written: 1 });
+    await until(bob, isState, "incompatible");
+    await until(alice, isState, "synced");
+    assert.deepEqual((await server.exec("SELECT title FROM book")).rows, [["never sent"]]);
+  });
+
+  test("a token function is asked at every connection, and its failure is no more than an outage", async () => {
+    await alice.evaluate(() => db.close());
+    await alice.evaluate(async ([url, schema]) => {
+      globalThis.asked = 0;
+      const token = async () => {
+        globalThis.asked++;
+        if (globalThis.asked === 1) throw new Error("no sign-in yet");
+        return "a token";
+      };
+      globalThis.db = await greenlight.open({ name: "shop", url, schema, token, warnBeforeUnload: false });
+    }, [server.url, (await import("./browser.mjs")).SCHEMA]);
+    await until(alice, isState, "synced");
+    assert.ok((await alice.evaluate(() => globalThis.asked)) >= 2);
+  });
+});
