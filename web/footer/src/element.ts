@@ -3,7 +3,7 @@
 // style sheet wants to know stands on the element as data-status, data-pending and data-reason.
 
 import { make, say } from "./dom.js";
-import { fraction, label, sentence } from "./facts.js";
+import { fraction, label, sentence, underWay } from "./facts.js";
 import { icon } from "./icons.js";
 import { Panel, type PanelHost } from "./panel.js";
 import type { FooterClient, Status, StatusSource } from "./status.js";
@@ -202,14 +202,16 @@ export class SyncFooter extends Base implements PanelHost {
   }
 
   #showLine(status: Status): void {
-    this.#line.hidden = status.progress === null;
-    if (status.progress !== null) this.#lineFill.style.transform = `scaleX(${fraction(status.progress)})`;
+    const progress = underWay(status);
+    this.#line.hidden = progress === null;
+    if (progress !== null) this.#lineFill.style.transform = `scaleX(${fraction(progress)})`;
   }
 
-  /** Reads out a new state or reason. Not counts, nor the way between the two greens: else it would never be silent. */
+  /** Reads out a new state, and a new reason for a bad one. Not counts, the steps of connecting, nor the way between the
+   *  two greens: else it would never be silent. */
   #announce(status: Status): void {
     const green = status.state === "synced" || status.state === "syncing";
-    const key = green ? "green" : `${status.state} ${status.reason}`;
+    const key = green ? "green" : status.state === "connecting" ? "connecting" : `${status.state} ${status.reason}`;
     if (key === this.#announced) return;
     const first = this.#announced === "";
     this.#announced = key;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SAMPLES } from "../../src/states/samples.ts";
-import { diagnostics, fraction, label, numbers, sentence, summary } from "./facts.js";
+import { diagnostics, fraction, label, numbers, sentence, summary, underWay } from "./facts.js";
 import type { Progress, State, Status } from "./status.js";
 import { ENGLISH, fill } from "./texts.js";
 
@@ -68,6 +68,13 @@ describe("progress", () => {
 
   it("goes by bytes where they are known", () => {
     expect(fraction({ ...progress(1, 10), bytes: { done: 9, total: 10 } })).toBe(0.9);
+  });
+
+  it("is over when everything is here, though the totals stay", () => {
+    const status = sample("connecting");
+    expect(underWay(status)).toBe(status.progress);
+    expect(underWay({ ...status, progress: progress(10, 10) })).toBeNull();
+    expect(underWay({ ...status, progress: null })).toBeNull();
   });
 
   it("leaves out a rate and a time to go that aren't known", () => {

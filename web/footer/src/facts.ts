@@ -54,6 +54,12 @@ export function diagnostics(status: Status, now: number): Fact[] {
   return facts;
 }
 
+/** The transfer that is under way. A finished one keeps its totals in the status, for whoever looks late. */
+export function underWay(status: Status): Progress | null {
+  const { progress } = status;
+  return progress !== null && progress.changes.done < progress.changes.total ? progress : null;
+}
+
 /** How far a transfer is, from 0 to 1. By bytes where they are known, since changes differ in size. */
 export function fraction(progress: Progress): number {
   const { done, total } = progress.bytes.total > 0 ? progress.bytes : progress.changes;

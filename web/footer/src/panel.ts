@@ -3,7 +3,7 @@
 
 import { confirm } from "./confirm.js";
 import { make, save, say } from "./dom.js";
-import { diagnostics, type Fact, fraction, numbers, sentence, summary } from "./facts.js";
+import { diagnostics, type Fact, fraction, numbers, sentence, summary, underWay } from "./facts.js";
 import { bytes, clock, count } from "./format.js";
 import { icon } from "./icons.js";
 import type { BundleInfo, FooterClient, Remedy, State, Status } from "./status.js";
@@ -102,7 +102,7 @@ export class Panel {
   }
 
   #showProgress(status: Status): void {
-    const { progress } = status;
+    const progress = underWay(status);
     this.#progress.hidden = progress === null;
     if (progress === null) return;
     const { texts } = this.#host;

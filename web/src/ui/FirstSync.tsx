@@ -7,6 +7,8 @@ import { useShop } from "./shop.ts";
 
 /** The final numbers stay for this long, so that they can be read. */
 const LINGER_MS = 2500;
+/** Fewer changes than these arrive before anyone has read about them. */
+const WORTH_SHOWING = 1000;
 
 /** The client's status, renewed with every change. */
 export function useStatus(): Status {
@@ -25,18 +27,20 @@ export function FirstSync() {
   const status = useStatus();
   const [first, setFirst] = useState(status.lastSyncedAt === null);
   const [last, setLast] = useState<Status["progress"]>(null);
-  const arriving = first && status.progress?.direction === "down" ? status.progress : null;
+  const { progress } = status;
+  const arriving = first && progress?.direction === "down" && progress.changes.total >= WORTH_SHOWING ? progress : null;
   useEffect(() => {
     if (arriving !== null) setLast(arriving);
   }, [arriving]);
+  // Only whether it was ever in step: the moment itself moves on with every heartbeat.
+  const done = status.lastSyncedAt !== null;
   useEffect(() => {
-    if (!first || status.lastSyncedAt === null) return;
+    if (!done) return;
     const timer = setTimeout(() => setFirst(false), LINGER_MS);
     return () => clearTimeout(timer);
-  }, [first, status.lastSyncedAt]);
+  }, [done]);
   const shown = arriving ?? (first ? last : null);
   if (shown === null) return null;
-  const done = status.lastSyncedAt !== null;
   const { changes, bytes } = shown;
   const part = done ? 1 : bytes.total > 0 ? bytes.done / bytes.total : changes.total > 0 ? changes.done / changes.total : 0;
   const percent = Math.min(100, Math.round(part * 100));
