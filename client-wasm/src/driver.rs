@@ -36,14 +36,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(seed: u64) -> Self {
         let session = ClientSession::new(now(), ClientConfig { agent: AGENT.to_owned(), seed });
-        Self {
-            session,
-            parked: None,
-            actions: Array::new(),
-            touched: BTreeSet::new(),
-            shown: None,
-            write_fault: None,
-        }
+        Self { session, parked: None, actions: Array::new(), touched: BTreeSet::new(), shown: None, write_fault: None }
     }
 
     /// Lets the session know of something, and does what follows from it.
@@ -121,9 +114,8 @@ impl Driver {
         let now = now();
         let actions = std::mem::replace(&mut self.actions, Array::new());
         let wake = self.session.wake_at(now);
-        let wake = wake.map_or(JsValue::NULL, |at| {
-            JsValue::from_f64(at.monotonic_ms.saturating_sub(now.monotonic_ms) as f64)
-        });
+        let wake =
+            wake.map_or(JsValue::NULL, |at| JsValue::from_f64(at.monotonic_ms.saturating_sub(now.monotonic_ms) as f64));
         let touched = strings(std::mem::take(&mut self.touched));
         let status = match self.news(now) {
             Some(status) => to_js(&status)?,
