@@ -52,6 +52,7 @@ export interface ErrorMessage {
 /** Any thrown value as it travels. The wasm module throws errors with a property `code`. */
 export function toMessage(error: unknown): ErrorMessage {
   if (error instanceof Error) {
+    if (error.name === "QuotaExceededError") return { code: "storage_full", message: error.message };
     const code = (error as { code?: unknown }).code;
     return { code: typeof code === "string" ? (code as ErrorCode) : "storage", message: error.message };
   }

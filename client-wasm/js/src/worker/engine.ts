@@ -4,6 +4,7 @@
 // to open, a timer to set, a status to show); the caller takes them right after and carries them out.
 
 import init from "../greenlight.js";
+import { GreenlightError } from "../shared/error.js";
 import type { Rows } from "../shared/rows.js";
 import type { Integers, Status, Value } from "../shared/types.js";
 
@@ -72,6 +73,9 @@ let loading: Promise<unknown> | null = null;
 
 /** Loads and compiles the module, once in a worker. */
 export function loadModule(wasmUrl: string | null): Promise<unknown> {
-  loading ??= init({ module_or_path: wasmUrl ?? new URL("../greenlight_bg.wasm", import.meta.url) });
+  const from = wasmUrl ?? new URL("../greenlight_bg.wasm", import.meta.url);
+  loading ??= init({ module_or_path: from }).catch((error: unknown) => {
+    throw new GreenlightError("worker", `The wasm module could not be loaded: ${String(error)}`);
+  });
   return loading;
 }

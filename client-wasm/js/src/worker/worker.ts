@@ -191,7 +191,10 @@ class Host implements LeaderHost, TabHooks {
         return await openEngine(name, schema, this.#inMemory, seed!);
       } catch (error) {
         const held = (error as { code?: unknown }).code === "files_held";
-        if (!held || performance.now() - started > HANDLES_LIMIT_MS) throw error;
+        if (!held) throw error;
+        if (performance.now() - started > HANDLES_LIMIT_MS) {
+          throw new GreenlightError("storage", "Another worker of this origin keeps the database's files open.");
+        }
       }
       await new Promise((resolve) => setTimeout(resolve, HANDLES_RETRY_MS));
     }
