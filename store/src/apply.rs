@@ -15,7 +15,7 @@ use rusqlite::CachedStatement;
 use crate::aside::{self, Shelf};
 use crate::database::Database;
 use crate::fault::{from_sqlite, is_change_to_blame, sentence};
-use crate::limits::ROLLBACK_RETRIES;
+use crate::limits::{ROLLBACK_RETRIES, SAVEPOINT_CHANGES};
 use crate::value::Bind;
 
 const INSERT: &str = "INSERT INTO crsql_changes (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq)
@@ -83,8 +83,11 @@ impl Database {
                 Fate::Aside(shelf, reason) => self.shelve(&mut applied, shelf, change, reason, now_ms, sender)?,
             }
         }
-        if !self.apply_whole(changes, &good)? {
-            for place in good {
+        for group in good.chunks(SAVEPOINT_CHANGES) {
+            if self.apply_group(changes, group)? {
+                continue;
+            }
+            for &place in group {
                 if let Err(reason) = self.apply_one(place, &changes[place])? {
                     self.shelve(&mut applied, Shelf::Quarantine, &changes[place], &reason, now_ms, sender)?;
                 }
@@ -172,8 +175,8 @@ impl Database {
         }
     }
 
-    /// The fast way: all in one savepoint. `false` when a change failed; then none is applied.
-    fn apply_whole(&self, changes: &[Change], good: &[usize]) -> Result<bool, Failure> {
+    /// The fast way: a group in one savepoint. `false` when a change failed; then none of the group is applied.
+    fn apply_group(&self, changes: &[Change], good: &[usize]) -> Result<bool, Failure> {
         self.savepoint("SAVEPOINT greenlight_part")?;
         let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
         for &place in good {

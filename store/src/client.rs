@@ -238,7 +238,7 @@ impl ClientDatabase {
     /// Within the app's transaction, before its commit: remembers when it was made.
     fn record(&mut self, before: Version) -> Result<Vec<String>, Fault> {
         if self.database.conn.is_foreign() {
-            foreign::restamp_moved(&mut self.database, before)?;
+            foreign::restamp_moved(&self.database, before)?;
         }
         let tables = self.database.changed_above(before)?;
         if !tables.is_empty() && state::rows(&self.database.conn, "greenlight_written")? < WRITTEN_LIMIT {

@@ -57,7 +57,7 @@ fn size(database: &Database, since: Version, changes: u64) -> Result<u64, Fault>
         bytes += (change.key.as_bytes().len() + value::size(&change.value)) as u64;
         seen < SIZE_SAMPLE
     })?;
-    Ok(if seen == 0 { 0 } else { bytes.saturating_mul(changes.max(seen)) / seen })
+    Ok(bytes.saturating_mul(changes.max(seen)).checked_div(seen).unwrap_or(0))
 }
 
 /// When the transaction of a version was made, as far as it is remembered.

@@ -170,7 +170,7 @@ fn collect(statement: &mut Statement<'_>, params: &[Value]) -> Result<Answer, St
         let message = format!("the statement takes {expected} parameters, {} were given", params.len());
         return Err(StatementError::Parameters(message));
     }
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let mut found = statement.query(rusqlite::params_from_iter(params.iter().map(Bind)))?;
     while let Some(row) = found.next()? {
