@@ -61,8 +61,12 @@ impl Client {
     /// [`ClientError::System`] when there is no thread, runtime or randomness to be had.
     pub fn start(database: ClientDatabase, settings: ClientSettings) -> Result<Self, ClientError> {
         let system = |error: &dyn std::fmt::Display| ClientError::System(error.to_string());
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| system(&error))?;
+        // The socket's task has a thread of its own: a long apply must not keep receipts and pings from going out.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| system(&error))?;
         let seed = getrandom::u64().map_err(|error| system(&error))?;
         let clock = Clock::new();
         let session = ClientSession::new(clock.now(), ClientConfig { agent: settings.agent.clone(), seed });
