@@ -13,7 +13,7 @@ mod upload;
 
 use std::collections::VecDeque;
 
-use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, WELCOME_GIVE_UP};
+use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, MAX_TOKEN_BYTES, PROGRESS_GIVE_UP, WELCOME_GIVE_UP};
 use crate::position::{Bound, Cursor, Lineage};
 use crate::protocol::{
     ClientMessage, CloseCode, EncodedChanges, Hello, PROTOCOL, Refuse, RefuseCode, ServerMessage, Welcome,
@@ -75,8 +75,11 @@ pub struct ClientSession {
     heard: Now,
     /// When waiting for an acknowledgement began.
     awaiting: Option<Now>,
+    /// When a part or a receipt came last, or nothing was waited for.
+    progressed: Now,
     refused: Option<Refuse>,
     welcome_missing: bool,
+    acknowledgement_missing: bool,
     last_close: Option<LastClose>,
     fault: Option<Fault>,
     progress: Option<progress::Meter>,
@@ -106,8 +109,10 @@ impl ClientSession {
             heartbeat: Heartbeat::default(),
             heard: now,
             awaiting: None,
+            progressed: now,
             refused: None,
             welcome_missing: false,
+            acknowledgement_missing: false,
             last_close: None,
             fault: None,
             progress: None,
@@ -129,9 +134,14 @@ impl ClientSession {
             return;
         }
         self.phase = Phase::Greeting { opened: now };
-        self.token = token;
         self.heard = now;
-        self.request(StoreRequest::Load);
+        if token.len() > MAX_TOKEN_BYTES {
+            let sentence = format!("the token is longer than {MAX_TOKEN_BYTES} bytes");
+            self.refuse(now, Refuse { code: RefuseCode::Unauthorized, sentence });
+        } else {
+            self.token = token;
+            self.request(StoreRequest::Load);
+        }
         self.observe(now);
     }
 
@@ -145,8 +155,14 @@ impl ClientSession {
             Err(error) => self.give_up(now, CloseCode::Malformed, &error.to_string()),
             Ok(ServerMessage::Welcome(welcome)) => self.welcomed(now, welcome),
             Ok(ServerMessage::Refuse(refuse)) => self.refuse(now, refuse),
-            Ok(ServerMessage::Download(download)) => self.download(now, download, frame.len() as u64),
-            Ok(ServerMessage::Uploaded(receipt)) => self.uploaded(now, receipt),
+            Ok(ServerMessage::Download(download)) => {
+                self.progressed = now;
+                self.download(now, download, frame.len() as u64);
+            }
+            Ok(ServerMessage::Uploaded(receipt)) => {
+                self.progressed = now;
+                self.uploaded(now, receipt);
+            }
             Ok(ServerMessage::Pong(pong)) => self.pong(now, pong),
         }
         self.observe(now);
@@ -197,7 +213,15 @@ impl ClientSession {
             Phase::Welcomed { .. } if now.since(self.heard) >= IDLE_LIMIT => {
                 self.give_up(now, CloseCode::Idle, "no word within the limit");
             }
-            Phase::Welcomed { .. } => self.beat(now),
+            Phase::Welcomed { opened } => {
+                self.outlast(now, opened);
+                if self.is_stalled(now) {
+                    self.acknowledgement_missing = self.outbox.changes > 0;
+                    self.give_up(now, CloseCode::Idle, "no progress within the limit");
+                } else {
+                    self.beat(now);
+                }
+            }
             _ => {}
         }
         self.observe(now);
@@ -241,6 +265,7 @@ impl ClientSession {
         self.backoff.reset();
         self.refused = None;
         self.welcome_missing = false;
+        self.acknowledgement_missing = false;
         self.fault = None;
         self.last_synced = None;
         self.progress = None;
@@ -287,6 +312,10 @@ impl ClientSession {
     }
 
     fn loaded(&mut self, now: Now, state: ClientState) {
+        if self.state.is_none() {
+            // Whatever kept the database from being opened is over.
+            self.clear_fault();
+        }
         self.set_outbox(now, state.outbox);
         self.inbox.start(state.cursor);
         self.state = Some(state);
@@ -320,9 +349,13 @@ impl ClientSession {
     }
 
     fn welcomed(&mut self, now: Now, welcome: Welcome) {
-        let (Phase::Greeting { .. }, Some(state)) = (&self.phase, &self.state) else {
+        let (&Phase::Greeting { opened }, Some(state)) = (&self.phase, &self.state) else {
             return self.give_up(now, CloseCode::OutOfOrder, "a welcome out of place");
         };
+        if welcome.protocol != PROTOCOL {
+            let sentence = format!("the server answered in version {} of the protocol", welcome.protocol);
+            return self.refuse(now, Refuse { code: RefuseCode::Protocol, sentence });
+        }
         let other = |lineage: Lineage| lineage.site_id != welcome.lineage.site_id;
         if state.lineage.is_some_and(other) {
             let sentence = Reason::Lineage.sentence().to_owned();
@@ -330,7 +363,8 @@ impl ClientSession {
         }
         self.refused = None;
         self.welcome_missing = false;
-        self.phase = Phase::Welcomed { opened: now };
+        self.phase = Phase::Welcomed { opened };
+        self.progressed = now;
         self.heartbeat.start(welcome.head, welcome.writer);
         // What waited through an outage was not kept waiting by this connection.
         self.awaiting = self.awaiting.map(|_| now);
@@ -397,6 +431,16 @@ impl ClientSession {
         self.last_close = Some(LastClose { code: code.number(), reason: reason.to_owned() });
         self.outputs.push_back(Output::Close(code, reason.to_owned()));
         self.disconnect(now, true);
+    }
+
+    /// Whether the other end owes something and has not moved for too long. What the own database owes is no reason.
+    fn is_stalled(&mut self, now: Now) -> bool {
+        let behind = self.heartbeat.head.version > self.inbox.cursor().version;
+        let waiting = behind || self.outbox.changes > 0 || !self.is_exchanged();
+        if self.asked || !waiting {
+            self.progressed = now;
+        }
+        now.monotonic_since(self.progressed) >= PROGRESS_GIVE_UP
     }
 
     fn set_outbox(&mut self, now: Now, outbox: Outbox) {

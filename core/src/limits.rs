@@ -59,6 +59,9 @@ pub const WELCOME_LIMIT: Duration = Duration::from_secs(10);
 pub const WELCOME_GIVE_UP: Duration = Duration::from_secs(30);
 /// Pending changes without any acknowledgement for this long, while connected, are reported as stuck.
 pub const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(10);
+/// Waiting for an acknowledgement or a part for this long, on a connection that answers, ends in another connection:
+/// whatever was lost on its way is then sent anew.
+pub const PROGRESS_GIVE_UP: Duration = Duration::from_secs(30);
 /// A server closes a socket that has not said hello within this time.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A close this soon after the opening counts as early.

@@ -113,11 +113,9 @@ impl ClientSession {
         self.uploaded_once && self.inbox.applied_once
     }
 
-    /// Data went one way; once it went both, the connection is proven.
+    /// Data went one way; once it went both, the connection is proven, if a ping's answer says so too.
     pub(super) fn prove(&mut self, now: Now) {
         if self.is_exchanged() {
-            self.backoff.reset();
-            self.backoff.early_closes = 0;
             let fresh = self.heartbeat.caught_up.is_some_and(|moment| now.since(moment) < FRESHNESS);
             if !fresh {
                 self.beat(now);

@@ -19,7 +19,7 @@ pub(super) enum Phase {
     Dialling { since: Now, again: bool },
     /// Open, no welcome yet.
     Greeting { opened: Now },
-    /// Welcomed.
+    /// Welcomed; `opened` is when the socket did.
     Welcomed { opened: Now },
 }
 
@@ -108,19 +108,28 @@ impl ClientSession {
                 // Could not even open: a plain outage, whatever went before.
                 self.backoff.early_closes = 0;
                 self.welcome_missing = false;
+                self.acknowledgement_missing = false;
                 if self.refused.as_ref().is_some_and(|refuse| !refuse.code.is_incompatible()) {
                     self.refused = None;
                 }
             }
             return;
         };
-        if self.is_exchanged() {
-            self.backoff.reset();
-            self.backoff.early_closes = 0;
-        } else if failed && self.refused.is_none() && now.monotonic_since(opened) < EARLY_CLOSE {
+        if now.monotonic_since(opened) >= EARLY_CLOSE {
+            self.outlast(now, opened);
+        } else if failed && self.refused.is_none() {
             self.backoff.early_closes = self.backoff.early_closes.saturating_add(1);
-        } else if failed {
+        }
+    }
+
+    /// A connection that outlasts [`EARLY_CLOSE`] ends a row of early closes; once data has gone both ways, also one
+    /// of failures. An exchange alone does not: a server that falls over each time would be dialled without a pause.
+    pub(super) fn outlast(&mut self, now: Now, opened: Now) {
+        if now.monotonic_since(opened) >= EARLY_CLOSE {
             self.backoff.early_closes = 0;
+            if self.is_exchanged() {
+                self.backoff.reset();
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ impl ClientSession {
             refused: self.refused.as_ref().map(|refuse| refuse.code),
             early_closes: self.backoff.early_closes,
             welcome_missing: self.welcome_missing,
+            acknowledgement_missing: self.acknowledgement_missing,
             caught_up: self.heartbeat.caught_up,
             echoed: self.heartbeat.echoed,
             writer: self.heartbeat.writer,

@@ -114,6 +114,7 @@ impl ClientSession {
     /// The acknowledgement is recorded.
     pub(super) fn acknowledged(&mut self, now: Now, outbox: Outbox, stale: bool) {
         self.awaiting = None;
+        self.acknowledgement_missing = false;
         self.set_outbox(now, outbox);
         self.clear_fault();
         if stale {

@@ -44,10 +44,12 @@ pub struct Facts {
     pub paused: bool,
     /// The last refusal since the last welcome.
     pub refused: Option<RefuseCode>,
-    /// Closes soon after the opening, in a row, without an exchange between.
+    /// Closes soon after the opening, in a row, without a connection between that outlasted that time.
     pub early_closes: u32,
     /// The last socket was given up for want of a welcome.
     pub welcome_missing: bool,
+    /// The last connection was given up for want of an acknowledgement, and none has come since.
+    pub acknowledgement_missing: bool,
     /// The ping whose answer's head is reached: when it was sent.
     pub caught_up: Option<Now>,
     /// The newest answered ping: when it was sent.
@@ -119,6 +121,9 @@ fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
     let silent = |opened: Now| now.since(opened) >= WELCOME_LIMIT;
     if facts.welcome_missing || matches!(facts.link, Link::Greeting { opened } if silent(opened)) {
         return Some(Reason::NoWelcome);
+    }
+    if facts.pending > 0 && facts.acknowledgement_missing {
+        return Some(Reason::NoAcknowledgement);
     }
     if let Link::Welcomed { .. } = facts.link {
         if matches!(facts.writer, WriterState::Full | WriterState::ReadOnly | WriterState::Failing) {

@@ -60,6 +60,7 @@ pub(crate) const FINE: Facts = Facts {
     refused: None,
     early_closes: 0,
     welcome_missing: false,
+    acknowledgement_missing: false,
     caught_up: Some(NOW),
     echoed: Some(NOW),
     writer: WriterState::Commits,
@@ -76,8 +77,9 @@ fn connections() -> Vec<Facts> {
         for refused in refusals() {
             for early_closes in [EARLY_CLOSE_COUNT - 1, EARLY_CLOSE_COUNT] {
                 for paused in [false, true] {
-                    for welcome_missing in [false, true] {
-                        all.push(Facts { link, refused, early_closes, paused, welcome_missing, ..FINE });
+                    for (welcome_missing, acknowledgement_missing) in [(false, false), (true, false), (false, true)] {
+                        let missing = Facts { welcome_missing, acknowledgement_missing, ..FINE };
+                        all.push(Facts { link, refused, early_closes, paused, ..missing });
                     }
                 }
             }
@@ -114,13 +116,13 @@ fn contents() -> Vec<Facts> {
     all
 }
 
-/// Hands every combination to `check`: some seven million.
+/// Hands every combination to `check`: some ten million.
 pub(crate) fn for_all(mut check: impl FnMut(&Facts)) {
     let contents = contents();
     for connection in connections() {
-        let Facts { link, refused, early_closes, paused, welcome_missing, .. } = connection;
         for content in &contents {
-            check(&Facts { link, refused, early_closes, paused, welcome_missing, ..*content });
+            let Facts { caught_up, echoed, awaiting, writer, fault, pending, quarantined, .. } = *content;
+            check(&Facts { caught_up, echoed, awaiting, writer, fault, pending, quarantined, ..connection });
         }
     }
 }

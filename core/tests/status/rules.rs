@@ -53,6 +53,7 @@ fn makes_no_progress(facts: &Facts) -> bool {
     matches!(facts.refused, Some(Unauthorized | Forbidden | UnknownDatabase | Unavailable))
         || facts.early_closes >= 3
         || facts.welcome_missing
+        || facts.acknowledgement_missing && facts.pending > 0
         || silent
         || welcomed && (unheard || matches!(facts.writer, Full | ReadOnly | Failing))
 }
@@ -104,6 +105,7 @@ fn an_outage_is_no_more_than_disconnected() {
             && facts.refused.is_none()
             && facts.early_closes < 3
             && !facts.welcome_missing
+            && !facts.acknowledgement_missing
             && !has_local_trouble(facts);
         if outage {
             assert_eq!(judge(facts, NOW), (Disconnected, Reason::Offline), "{facts:?}");
