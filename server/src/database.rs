@@ -207,7 +207,7 @@ async fn beat(database: std::sync::Weak<Database>) {
             database.roster.tell_all(&Control::Lost);
             return;
         }
-        if database.roster.len() > 0 {
+        if !database.roster.is_empty() {
             database.pulse().await;
         }
     }

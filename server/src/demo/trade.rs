@@ -35,7 +35,8 @@ pub(super) fn draw(size: Size, catalogue: &Catalogue, random: &mut Random, until
         let wanted = if left == 1 { lines } else { (mean + random.below(3)).saturating_sub(1).max(1) };
         let wanted = wanted.min(lines - (left - 1));
         let age = DAYS * DAY_MS * left as i64 / size.notes as i64;
-        let at = until_ms - age + random.between(0, DAY_MS / 4);
+        // Some hours of a working day, and never after the present.
+        let at = (until_ms - age + random.between(0, DAY_MS / 4)).min(until_ms - 60 * 60 * 1000);
         let draft = left <= 5;
         // Deliveries first, so that there is something to sell.
         let inbound = note % 3 == 0 || piles.len() < 3 * (mean + 2);

@@ -3,6 +3,7 @@
 //! Where in the flow: answers what no other route does, where a folder is configured. Never lists a folder, never
 //! leaves it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use axum::body::Body;
@@ -42,17 +43,23 @@ impl Site {
         let is_page = is_page(&path, request.headers());
         let mut index = Request::new(Body::empty());
         *index.method_mut() = request.method().clone();
-        let answer = match self.files.try_call(request).await {
+        let mut found = self.find(request).await;
+        if found.is_none() && is_page {
             // The app's own router knows the address, or says that it doesn't.
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND && is_page => self.files.try_call(index).await,
-            answer => answer,
-        };
-        match answer {
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => ApiError::NotFound.into_response(),
-            Ok(answer) => dress(answer.map(Body::new), &path, self.policy),
+            found = self.find(index).await;
+        }
+        found.map_or_else(|| ApiError::NotFound.into_response(), |answer| dress(answer, &path, self.policy))
+    }
+
+    /// A file, or its absence; what can't be read is absent too, and logged.
+    async fn find(&mut self, request: Request) -> Option<Response> {
+        match self.files.try_call(request).await {
+            Ok(answer) => (answer.status() != StatusCode::NOT_FOUND).then(|| answer.map(Body::new)),
             Err(error) => {
-                tracing::warn!("a file of the web app can't be read: {error}");
-                ApiError::NotFound.into_response()
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+                    tracing::warn!("a file of the web app can't be read: {error}");
+                }
+                None
             }
         }
     }
