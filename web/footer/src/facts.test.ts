@@ -1,3 +1,5 @@
+// Tests of what the footer says of a status.
+
 import { describe, expect, it } from "vitest";
 import { SAMPLES } from "../../src/states/samples.ts";
 import { diagnostics, fraction, label, numbers, sentence, summary, underWay } from "./facts.js";

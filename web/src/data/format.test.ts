@@ -1,3 +1,5 @@
+// Tests of how numbers, money and dates are shown.
+
 import { expect, it } from "vitest";
 import { editMoney, parseMoney, plural, showQuantity } from "./format.ts";
 

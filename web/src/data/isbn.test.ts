@@ -1,3 +1,5 @@
+// Tests of reading and checking ISBNs.
+
 import { describe, expect, it } from "vitest";
 import { looksLikeIsbn, parseIsbn, showIsbn } from "./isbn.ts";
 

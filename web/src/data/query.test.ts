@@ -1,3 +1,5 @@
+// Tests of turning what was typed into a search.
+
 import { expect, it } from "vitest";
 import { containing } from "./query.ts";
 
