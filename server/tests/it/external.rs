@@ -3,11 +3,13 @@
 //! Where in the flow: beside the server. What is missing to run these fails them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use greenlight_core::StatusState;
 use serde_json::json;
 
-use crate::fixture::Server;
+use crate::fixture::{Server, eventually};
 use crate::peer::Peer;
 
 /// The loadable build, as `make extension` leaves it, unless `GREENLIGHT_EXTENSION` names another.
@@ -33,7 +35,7 @@ fn shell(database: &Path, sql: &str) -> String {
 
 async fn reaches_clients(database: &str, poll: bool) {
     let server = Server::start_with(|settings| {
-        settings.poll = poll.then(|| std::time::Duration::from_millis(100));
+        settings.poll = poll.then(|| Duration::from_millis(100));
     })
     .await;
     let alice = Peer::start(server.address, database);
@@ -69,10 +71,56 @@ async fn a_write_by_the_shell_is_found_by_looking_too() {
     reaches_clients("notes", true).await;
 }
 
+/// No socket is open, so that no heartbeat can have found it.
+async fn is_found_without_a_heartbeat(poll: Option<Duration>) {
+    let server = Server::start_with(|settings| settings.poll = poll).await;
+    for database in ["notes", "notes.sqlite3"] {
+        server.get(&format!("/{database}/meta")).await;
+        for round in 1..4 {
+            shell(&server.data().join(database), &format!("INSERT INTO note (id) VALUES ({round})"));
+            eventually("the head moves", || async {
+                let meta = server.get(&format!("/{database}/meta")).await.json();
+                (meta["head"] == json!(round)).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_file_systems_events_are_enough() {
+    is_found_without_a_heartbeat(None).await;
+}
+
+#[tokio::test]
+async fn looking_is_enough() {
+    is_found_without_a_heartbeat(Some(Duration::from_millis(100))).await;
+}
+
+#[tokio::test]
+async fn the_light_is_not_green_while_the_writer_can_not_commit() {
+    let server = Server::start().await;
+    let alice = Peer::start(server.address, "notes");
+    alice.wait_synced().await;
+    // Longer than the server's own patience with a lock.
+    let mut holder = Command::new("sqlite3")
+        .arg(server.data().join("notes"))
+        .args(["BEGIN IMMEDIATE", ".shell sleep 9", "ROLLBACK"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the sqlite3 shell is installed");
+    let status = alice.wait("not green", |status| status.state != StatusState::Synced).await;
+    assert!(holder.try_wait().unwrap().is_none(), "while the lock is held: {status:?}");
+    assert_eq!(server.get("/notes/health").await.status, 503);
+    assert!(holder.wait().unwrap().success());
+    alice.wait_synced().await;
+    assert_eq!(server.get("/notes/health").await.status, 200);
+}
+
 #[tokio::test]
 async fn a_missed_event_is_made_up_for_by_the_heartbeat() {
     // Looking once a minute is as good as never.
-    let server = Server::start_with(|settings| settings.poll = Some(std::time::Duration::from_secs(60))).await;
+    let server = Server::start_with(|settings| settings.poll = Some(Duration::from_secs(60))).await;
     let alice = Peer::start(server.address, "notes");
     alice.wait_synced().await;
     shell(&server.data().join("notes"), "INSERT INTO note (id, title) VALUES (1, 'shell')");
