@@ -129,7 +129,12 @@ impl ClientSession {
                 state.cursor = part.receipt.until;
             }
             self.inbox.applied_once = true;
-            self.heartbeat.reached(part.receipt.until);
+            if part.receipt.part == 0 {
+                self.heartbeat.reached(part.receipt.until);
+            } else {
+                self.heartbeat.reached_in_parts(part.receipt.until);
+                self.beat(now);
+            }
             self.prove(now);
         }
         self.begin_upload();

@@ -46,6 +46,16 @@ impl Heartbeat {
         }
     }
 
+    /// The cursor moved by a range whose parts were read one after another. A cell that was written again meanwhile
+    /// lies above the range and came with no part, so no head that was answered before proves anything now: the next
+    /// answer does, or the next range that comes whole.
+    pub(super) fn reached_in_parts(&mut self, cursor: Cursor) {
+        self.reached = cursor;
+        self.heads.retain(|(head, _)| head.version > cursor.version);
+        // Ask at once instead of with the next heartbeat: once per range, so never often.
+        self.last_ping = None;
+    }
+
     /// The cursor moved.
     pub(super) fn reached(&mut self, cursor: Cursor) {
         self.reached = cursor;
