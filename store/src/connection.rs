@@ -8,6 +8,7 @@ use std::path::Path;
 use greenlight_core::SiteId;
 use greenlight_core::limits::MAX_VALUE_BYTES;
 use greenlight_core::replica::Fault;
+use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{OpenFlags, OptionalExtension};
 
@@ -60,6 +61,8 @@ impl Connection {
         let guard = Guard::install(&mut conn).map_err(from_sqlite)?;
         conn.busy_timeout(BUSY_TIMEOUT).map_err(from_sqlite)?;
         conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        // Without it SQLite prepares a cached statement anew whenever another value is bound to it.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(from_sqlite)?;
         let limits = [
             (Limit::SQLITE_LIMIT_LENGTH, ROW_BYTES),
             (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES as i32),
