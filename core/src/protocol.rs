@@ -25,7 +25,8 @@
 //! | 9 | pong | server | `number:varint head:mark writer` | echo; my head; whether my writer can commit |
 //!
 //! `schema := name:text number digest:16 bytes`; `shape := list of (name:text key:list of text columns:list of text)`;
-//! `lineage := site epoch`; `writer` is a byte: 0 commits, 1 storage full, 2 read-only, 3 busy, 4 failing.
+//! `lineage := site epoch`; `writer` is a byte: 0 commits, 1 storage full, 2 read-only, 3 busy, 4 failing; `state` is
+//! a byte: 0 disconnected, 1 connecting, 2 synced, 3 syncing, 4 stuck, 5 incompatible.
 //! `body` is described in [`EncodedChanges`]'s module. `protocol` and `features` are varints; features is a bit set
 //! of which version 1 defines none: both ends use what both name.
 //!
@@ -35,8 +36,8 @@
 //! independent. In each direction ranges follow one another and never mix; a range's parts are numbered from 0 without
 //! a gap and carry the same `since` and `until`; at most [`WINDOW_PARTS`] parts are sent ahead of their receipts
 //! (`uploaded`, `downloaded`), which come in the order of the parts. An upload begins only after the one before is
-//! held; a download may follow at once. After the welcome the client sends one upload, even an empty one, with a fresh tag; the server
-//! sends one download, even an empty one. Only then has data been exchanged both ways.
+//! held; a download may follow at once. After the welcome the client sends one upload, even an empty one, with a fresh
+//! tag; the server sends one download, even an empty one. Only then has data been exchanged both ways.
 //!
 //! An upload's `since` is at most what the server holds; a download's `since` is the client's cursor. A receiver
 //! that sees a gap, a wrong part or a range that does not follow closes with 4002. Nothing is lost by it: cursor and

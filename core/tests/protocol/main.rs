@@ -10,3 +10,4 @@ mod hostile;
 mod keys;
 mod limits;
 mod roundtrip;
+mod specification;

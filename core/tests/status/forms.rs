@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use greenlight_core::StatusState;
+use greenlight_core::client::{ClientConfig, ClientSession};
 use greenlight_core::protocol::{CloseCode, RefuseCode};
-use greenlight_core::status::{LastClose, Reason, Remedy};
+use greenlight_core::status::{Direction, LastClose, Progress, Reason, Remedy, Share};
+use greenlight_core::{Now, StatusState};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -47,6 +48,45 @@ fn a_remedy_fits_its_reason() {
     }
     assert_eq!(Reason::Unauthorized.remedy(), Remedy::SignIn);
     assert_eq!(Reason::Synced.remedy(), Remedy::None);
+}
+
+#[test]
+fn a_page_gets_the_status_in_its_own_spelling() {
+    let now = Now { monotonic_ms: 7, wall_ms: 1_700_000_000_000 };
+    let session = ClientSession::new(now, ClientConfig { agent: "shop".into(), seed: 1 });
+    let status = serde_json::to_value(session.status(now)).expect("a status is plain data");
+    let expected = serde_json::json!({
+        "state": "connecting",
+        "reason": "opening",
+        "sentence": "The local database is being opened.",
+        "remedy": "wait",
+        "since": 1_700_000_000_000_u64,
+        "pending": { "changes": 0, "bytes": 0, "oldestAgeMs": null },
+        "lastSyncedAt": null,
+        "freshnessMs": null,
+        "progress": null,
+        "quarantined": 0,
+        "heldAside": 0,
+        "diagnostics": {
+            "attempt": 0,
+            "earlyCloses": 0,
+            "lastClose": null,
+            "lastError": null,
+            "nextAttemptAt": null,
+            "server": null,
+            "siteId": null,
+            "cursor": 0,
+            "acknowledged": 0,
+        },
+    });
+    assert_eq!(status, expected);
+    let share = Share { done: 1, total: 2 };
+    let progress = Progress { direction: Direction::Down, changes: share, bytes: share, per_second: 0.5, eta_ms: None };
+    let share = serde_json::json!({ "done": 1, "total": 2 });
+    let expected = serde_json::json!({
+        "direction": "down", "changes": share, "bytes": share, "perSecond": 0.5, "etaMs": null,
+    });
+    assert_eq!(serde_json::to_value(progress).expect("progress is plain data"), expected);
 }
 
 #[test]
