@@ -1,0 +1,182 @@
+// Sync as people see it: each test has a real server of its own and real browsers.
+import path from "node:path";
+
+import { cli, built } from "../fixtures/server.js";
+import { exec, expect, footer, light, openShop, query, sees, test } from "../fixtures/test.js";
+
+const add = "INSERT INTO book (isbn, title) VALUES (?, ?)";
+
+test("two browsers see each other's edits", async ({ server, person }) => {
+  const alice = await openShop(await person(), server.url);
+  const bob = await openShop(await person(), server.url);
+  await light(alice, "synced");
+  await light(bob, "synced");
+  await exec(alice, add, ["9780000000019", "The Quiet Orchard"]);
+  await sees(bob, "SELECT title FROM book", "The Quiet Orchard");
+  await exec(bob, "UPDATE book SET title = 'A Louder Orchard'");
+  await sees(alice, "SELECT title FROM book", "A Louder Orchard");
+  await light(alice, "synced");
+  await light(bob, "synced");
+});
+
+test("a book added in the form is on the other's page without a reload", async ({ server, person }) => {
+  const alice = await openShop(await person(), `${server.url}/#/books`);
+  const bob = await openShop(await person(), `${server.url}/#/books`);
+  await light(alice, "synced");
+  await light(bob, "synced");
+  await exec(alice, add, ["9780000000019", "The Quiet Orchard"]);
+  await expect(bob.getByText("The Quiet Orchard")).toBeVisible();
+});
+
+test("offline edits survive a reload and reach the server after", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  // The service worker keeps the app's files before the server goes.
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+  await page.reload();
+  await light(page, "synced");
+  await server.stop();
+  await light(page, "disconnected");
+  await exec(page, add, ["9780000000019", "Written offline"]);
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  page.on("dialog", (dialog) => void dialog.accept());
+  await page.reload();
+  await light(page, "disconnected");
+  await sees(page, "SELECT title FROM book", "Written offline");
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  await server.again();
+  await light(page, "synced", 40_000);
+  expect((await server.exec("SELECT title FROM book")).rows).toEqual([["Written offline"]]);
+});
+
+test("exec on the server reaches the page", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await server.exec(add, ["9780000000019", "From the server"]);
+  await sees(page, "SELECT title FROM book", "From the server");
+});
+
+for (const database of ["shop.db", "shop.sqlite3", "shop.sqlite", "shop"]) {
+  test(`a write by another process to ${database} reaches the page`, async ({ server, person }) => {
+    const page = await openShop(await person(), `${server.url}/?db=${database}`);
+    await light(page, "synced");
+    await server.writeAsOther("INSERT INTO book (isbn, title) VALUES ('9780000000019', 'By the shell')", database);
+    await sees(page, "SELECT title FROM book", "By the shell");
+    await light(page, "synced");
+  });
+}
+
+test("two tabs of one browser work, and the other takes over without a reload", async ({ server, person }) => {
+  const context = await person();
+  const first = await openShop(context, server.url);
+  await light(first, "synced");
+  const second = await openShop(context, server.url);
+  await light(second, "synced");
+  await exec(first, add, ["9780000000019", "By the first tab"]);
+  await sees(second, "SELECT title FROM book", "By the first tab");
+  await exec(second, "UPDATE book SET title = 'By the second tab'");
+  await sees(first, "SELECT title FROM book", "By the second tab");
+  await first.close();
+  await exec(second, "UPDATE book SET title = 'Alone'");
+  await light(second, "synced");
+  await expect.poll(async () => (await server.exec("SELECT title FROM book")).rows).toEqual([["Alone"]]);
+});
+
+test("the footer goes red when the server stops and green after it is back", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await server.stop();
+  await light(page, "disconnected", 8_000);
+  await expect(footer(page)).toHaveAttribute("data-reason", "offline");
+  await server.again();
+  await light(page, "synced", 40_000);
+});
+
+test("five cells edited offline are five pending, as SQL counts, and none after", async ({ server, person }) => {
+  for (let index = 0; index < 5; index++) await server.exec(add, [`978000000000${index}`, `Book ${index}`]);
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await sees(page, "SELECT count(*) FROM book", 5);
+  await server.stop();
+  await light(page, "disconnected");
+  for (let index = 0; index < 5; index++) {
+    await exec(page, "UPDATE book SET title = ? WHERE isbn = ?", [`Edited ${index}`, `978000000000${index}`]);
+  }
+  await expect(footer(page)).toHaveAttribute("data-pending", "5");
+  await expect(footer(page)).toContainText("5 pending");
+  const own = await query(
+    page,
+    "SELECT count(*) AS pending FROM crsql_changes WHERE site_id = crsql_site_id() AND db_version > ?",
+    [await page.evaluate(() => (window as any).greenlight.status.current.diagnostics.acknowledged)],
+  );
+  expect(own).toEqual([{ pending: 5 }]);
+  await server.again();
+  await light(page, "synced", 40_000);
+  await expect(footer(page)).toHaveAttribute("data-pending", "0");
+});
+
+test("a first sync of the demo shop shows progress in changes and bytes and ends green", async ({ server, person }) => {
+  test.setTimeout(150_000);
+  await server.useDemoShop();
+  const page = await openShop(await person(), server.url);
+  const seen = await page.evaluate(async () => {
+    const client = (window as any).greenlight;
+    const seen: { changes: { done: number; total: number }; bytes: { done: number; total: number } }[] = [];
+    const note = () => {
+      const progress = client.status.current.progress;
+      if (progress && progress.direction === "down") seen.push({ changes: progress.changes, bytes: progress.bytes });
+    };
+    client.status.addEventListener("change", note);
+    note();
+    for (let waited = 0; waited < 1_000 && client.status.current.state !== "synced"; waited++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    return seen;
+  });
+  await light(page, "synced");
+  expect(seen.length).toBeGreaterThan(5);
+  const last = seen.at(-1)!;
+  expect(last.changes.done).toBe(last.changes.total);
+  expect(last.changes.total).toBeGreaterThan(100_000);
+  expect(last.bytes.done).toBeGreaterThan(1_000_000);
+  for (let index = 1; index < seen.length; index++) {
+    expect(seen[index].changes.done).toBeGreaterThanOrEqual(seen[index - 1].changes.done);
+  }
+  await sees(page, "SELECT (SELECT count(*) FROM inbound_line) + (SELECT count(*) FROM outbound_line) AS n", 70_000);
+});
+
+test("the native client and a browser see each other's writes", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await exec(page, add, ["9780000000019", "From the browser"]);
+  await light(page, "synced");
+  const file = path.join(server.data, "..", `${path.basename(server.data)}.laptop`);
+  const now = ["sync", "now", "--db", file, "--remote", `${server.url}/shop`, "--schema", path.join(built.schemas, "shop.sql")];
+  const first = await cli(now);
+  expect(first.said).toContain("are in step");
+  expect(first.code).toBe(0);
+});
+
+test("a frozen server turns the light away from green by the deadline", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  server.freeze();
+  await light(page, /connecting|disconnected|stuck/, 10_000);
+  server.thaw();
+  await light(page, "synced", 60_000);
+});
+
+test("a rebuilt database is incompatible, and Nuke and Resync heals and keeps a bundle", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await exec(page, add, ["9780000000019", "Before the reset"]);
+  await light(page, "synced");
+  await server.reset();
+  await light(page, "incompatible", 10_000);
+  await expect(footer(page)).toHaveAttribute("data-reason", "lineage");
+  await page.evaluate(() => (window as any).greenlight.nukeAndResync());
+  await light(page, "synced", 30_000);
+  await sees(page, "SELECT count(*) FROM book", 0);
+  const bundles = await page.evaluate(() => (window as any).greenlight.bundles());
+  expect(bundles).toHaveLength(1);
+});
