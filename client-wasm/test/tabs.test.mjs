@@ -107,7 +107,7 @@ describe("tabs", () => {
     assert.deepEqual(await isbns(second), ["1"]);
   });
 
-  test("a transaction of a tab that goes away is rolled back at once", async () => {
+  test("a transaction of a tab that goes away is rolled back", async () => {
     second.evaluate(() => db.transaction(async (tx) => {
       await tx.exec("INSERT INTO book (isbn) VALUES ('1')");
       globalThis.open = true;
