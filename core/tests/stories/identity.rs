@@ -92,6 +92,7 @@ fn a_backup_is_put_back_and_others_write_on() {
     for name in ["alice", "bob", "carol"] {
         world.shows(name, Synced, Reason::Synced);
         assert_eq!(world.status(name).pending.changes, 0);
+        assert_eq!(world.status(name).diagnostics.last_close.expect("the outage").code, 1006, "no other was needed");
     }
 }
 
@@ -147,9 +148,12 @@ fn the_server_is_reset_and_alice_nukes() {
     world.holds("alice", "1.title=Dune");
 
     world.client("alice").model = ClientModel::new(77);
+    world.client("alice").lights.clear();
     world.tells("alice", |session, now| session.reload(now));
     world.pass(BACKOFF_MAX);
     world.shows("alice", Synced, Reason::Synced);
+    let lights = &world.look_at("alice").lights;
+    assert!(lights.iter().all(|(state, _)| *state != Incompatible), "the new database was never refused: {lights:?}");
     world.holds("alice", "");
     world.writes("alice", 5, "title", "Walden");
     world.server_holds("5.title=Walden");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_core::StatusState::{Disconnected, Synced, Syncing};
+use greenlight_core::StatusState::{Disconnected, Stuck, Synced, Syncing};
 use greenlight_core::limits::{BACKOFF_MAX, PROGRESS_GIVE_UP};
 use greenlight_core::status::Reason;
 #[cfg(target_arch = "wasm32")]
@@ -249,12 +249,50 @@ fn an_outage_of_a_day() {
         world.shows("alice", Disconnected, Reason::Offline);
         assert_eq!(world.status("alice").pending.changes, 1);
     }
-    let shown: Vec<_> = world.look_at("alice").lights.iter().map(|(state, _)| *state).collect();
-    assert_eq!(shown.last(), Some(&Disconnected), "{shown:?}");
     let dials = world.look_at("alice").dials;
     assert!((5_000..14_000).contains(&dials), "{dials} attempts in a day");
     world.outage_ends();
     world.pass(Duration::from_secs(16));
     world.all_hold("1.title=Dune");
     world.shows("alice", Synced, Reason::Synced);
+    let lights = &world.look_at("alice").lights;
+    assert!(lights.iter().all(|(state, _)| *state != Stuck), "a day of waiting was nobody's fault: {lights:?}");
+}
+
+#[test]
+fn the_server_takes_its_time_after_an_outage() {
+    let mut world = World::with(&["alice"]);
+    world.outage();
+    world.writes("alice", 1, "title", "Dune");
+    world.seconds(600);
+    world.server.drowsy = true;
+    world.outage_ends();
+    world.pass(BACKOFF_MAX);
+    let dials = world.look_at("alice").dials;
+    world.pass(Duration::from_secs(6));
+    assert_eq!(
+        world.look_at("alice").dials,
+        dials,
+        "what waited through the outage was not kept waiting by this server"
+    );
+    world.server_wakes();
+    world.shows("alice", Synced, Reason::Synced);
+    assert_eq!(world.look_at("alice").dials, dials);
+}
+
+#[test]
+fn the_local_database_is_slower_than_the_network() {
+    let mut world = World::with(&["alice"]);
+    world.seconds(10);
+    world.cut("alice");
+    world.client("alice").drowsy = true;
+    world.seconds(1);
+    // Connected, and what the hello is made of is being loaded; then the connection breaks, and the next one opens.
+    world.cut("alice");
+    world.seconds(3);
+    assert_eq!(world.look_at("alice").dials, 3);
+    world.wakes("alice");
+    world.shows("alice", Synced, Reason::Synced);
+    world.seconds(5);
+    assert_eq!(world.look_at("alice").dials, 3, "one hello was said on this connection");
 }

@@ -11,6 +11,7 @@ mod clocks;
 mod connection;
 mod device;
 mod identity;
+mod impostors;
 mod interruptions;
 mod network;
 mod refusals;

@@ -24,6 +24,8 @@ fn a_slow_reader_costs_a_window_and_no_more() {
     world.pass(FRESHNESS);
     world.shows("bob", Connecting, Reason::CatchingUp);
     world.shows("alice", Synced, Reason::Synced);
+    world.seconds(60);
+    world.shows("bob", Connecting, Reason::CatchingUp);
     world.wakes("bob");
     world.seconds(3);
     world.shows("bob", Synced, Reason::Synced);
