@@ -428,19 +428,17 @@ impl Live {
             return None;
         }
         range.reading = true;
-        Some(ReadRequest {
-            since: range.since.version,
-            until: range.until,
-            after: range.after.clone(),
-            author: Author::Except(self.site),
-        })
+        // What this connection brought need not come back. What the same site brought on an earlier one must: a copy
+        // of this client may have written it, and a range that left it out would be lost to this one for ever.
+        let author = if self.greeted { Author::Except(self.site) } else { Author::Any };
+        Some(ReadRequest { since: range.since.version, until: range.until, after: range.after.clone(), author })
     }
 
     fn chunk(&mut self, chunk: Chunk) -> Option<ServerMessage<EncodedChanges>> {
         let range = self.download.as_mut()?;
         range.reading = false;
         let last = chunk.next.is_none();
-        let own = chunk.changes.only_site == Some(self.site);
+        let own = self.greeted && chunk.changes.only_site == Some(self.site);
         let receipt = Receipt { until: chunk.until, part: range.part, last };
         let message = ServerMessage::Download(Download {
             since: range.since,
