@@ -278,6 +278,7 @@ impl ClientDatabase {
             database.pin_version(before)?;
             let sender = state::followed(&database.conn)?.map(|lineage| lineage.site_id);
             let applied = database.apply_changes(&part.changes, sender, poison)?;
+            state::set(&database.conn, key::TORN, !part.last)?;
             if part.last {
                 state::set_cursor(&database.conn, part.until)?;
                 state::set(&database.conn, key::SETTLED, settled.to_sql())?;
@@ -333,6 +334,15 @@ impl ClientStore for ClientDatabase {
         let settled = self.settled.min(held.version);
         self.write(|database| {
             let conn = &database.conn;
+            let other = state::followed(conn)?.is_some_and(|followed| followed.epoch != lineage.epoch);
+            if other && state::get::<bool>(conn, key::TORN)?.unwrap_or(false) {
+                // The server went back to a backup while a range was on its way. What of that range is here may
+                // exist nowhere else, and the cursor, which lies before it, can't tell: as after any fork, all is
+                // offered. The session learns of it when the next part doesn't fit the cursor, and starts over.
+                state::set(conn, key::MUST_OFFER, 1)?;
+                state::set(conn, key::TORN, false)?;
+                state::set_cursor(conn, Cursor::ZERO)?;
+            }
             state::set(conn, key::SERVER, &lineage.site_id.0[..])?;
             state::set(conn, key::EPOCH, lineage.epoch.0 as i64)?;
             state::set(conn, key::SETTLED, settled.to_sql())?;

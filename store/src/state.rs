@@ -37,6 +37,8 @@ pub(crate) mod key {
     pub(crate) const ACKNOWLEDGED_TAG: &str = "acknowledged_tag";
     /// Client: not zero while the next upload must offer everything.
     pub(crate) const MUST_OFFER: &str = "must_offer";
+    /// Client: 1 while a range is applied in part: then there is more here than the cursor says.
+    pub(crate) const TORN: &str = "torn";
     /// Client: the tag of the upload begun last, where it offers everything.
     pub(crate) const OFFERED: &str = "offered";
     /// Client: up to this version there is no own change above the acknowledgement.
