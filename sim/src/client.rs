@@ -48,6 +48,8 @@ pub(crate) struct Client {
     pub(crate) wire: Option<WireId>,
     pub(crate) past: VecDeque<(Way, Vec<u8>)>,
     pub(crate) held: VecDeque<Event>,
+    /// The one timer that its driver set after the session last ran, by the monotonic clock.
+    timer: Option<Now>,
     asleep: Option<(Time, Time)>,
     full_until: Time,
     crash_at_apply: Option<u64>,
@@ -78,6 +80,7 @@ impl Client {
             wire: None,
             past: VecDeque::new(),
             held: VecDeque::new(),
+            timer: None,
             asleep: None,
             full_until: Time::default(),
             crash_at_apply: None,
@@ -99,8 +102,7 @@ impl Client {
         if self.is_asleep(now) {
             return None;
         }
-        let process = self.process.as_ref()?;
-        process.session.wake_at(self.clock.read(now)).map(|moment| self.clock.time_of(moment).max(now))
+        self.timer.map(|moment| self.clock.time_of(moment).max(now))
     }
 
     pub(crate) fn now(&self, time: Time) -> Now {
@@ -183,6 +185,7 @@ impl World {
         }
         self.note(|_| format!("client {index} crashes"));
         let client = &mut self.clients[index];
+        client.timer = None;
         client.asleep = None;
         client.held.clear();
         client.full_until = Time::default();
@@ -378,6 +381,7 @@ impl World {
         if let Some(process) = &client.process {
             let (shown, reason) = status::judge(&process.session.facts(), now);
             let differs = std::mem::replace(&mut client.shown, shown) != shown;
+            client.timer = process.session.wake_at(now);
             client.unaware = false;
             client.touched = true;
             if differs {
@@ -402,7 +406,7 @@ impl World {
         };
         let reply = perform(&mut store, request);
         self.note(|_| {
-            let short = |text: String| text.chars().take(160).collect::<String>();
+            let short = |text: String| text.chars().take(2_000).collect::<String>();
             format!("client {index} store: {} -> {}", short(what), short(format!("{reply:?}")))
         });
         if let StoreReply::Failed(fault) = &reply {

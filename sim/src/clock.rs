@@ -31,37 +31,34 @@ const MONOTONIC_START_MS: u64 = 1_000_000;
 
 /// A machine's clocks: the wall clock may be set, the monotonic one stands still while the machine sleeps.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
+pub(crate) struct Clock {
     offset_ms: i64,
     slept_ms: u64,
 }
 
 impl Clock {
     /// What the machine reads at a true time. Not while it sleeps.
-    pub fn read(&self, time: Time) -> Now {
-        Now {
-            monotonic_ms: (MONOTONIC_START_MS + time.0).saturating_sub(self.slept_ms),
-            wall_ms: self.wall_ms(time),
-        }
+    pub(crate) fn read(&self, time: Time) -> Now {
+        Now { monotonic_ms: (MONOTONIC_START_MS + time.0).saturating_sub(self.slept_ms), wall_ms: self.wall_ms(time) }
     }
 
     /// What its wall shows.
-    pub fn wall_ms(&self, time: Time) -> i64 {
+    pub(crate) fn wall_ms(&self, time: Time) -> i64 {
         WALL_START_MS.saturating_add_unsigned(time.0).saturating_add(self.offset_ms)
     }
 
     /// When its monotonic clock will show a moment, if it doesn't sleep until then.
-    pub fn time_of(&self, moment: Now) -> Time {
+    pub(crate) fn time_of(&self, moment: Now) -> Time {
         Time((moment.monotonic_ms + self.slept_ms).saturating_sub(MONOTONIC_START_MS))
     }
 
     /// Somebody sets the wall clock.
-    pub fn jump(&mut self, ms: i64) {
+    pub(crate) fn jump(&mut self, ms: i64) {
         self.offset_ms = self.offset_ms.saturating_add(ms);
     }
 
     /// It slept so long: the monotonic clock did not go on.
-    pub fn slept(&mut self, ms: u64) {
+    pub(crate) fn slept(&mut self, ms: u64) {
         self.slept_ms += ms;
     }
 }

@@ -14,7 +14,7 @@ const SENTINEL: &str = "-1";
 
 /// One cell, or a row's marker, as some database held it at some time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// An index into [`TABLES`].
     pub table: usize,
     /// The key's values.
@@ -119,6 +119,21 @@ pub(crate) fn holds(conn: &Connection, cell: &Cell) -> rusqlite::Result<bool> {
     Ok(found.holds(cell))
 }
 
+/// The version at which a database holds what became of a cell: the cell itself, or the marker of its row where that
+/// was deleted or created again since. Zero where there is neither.
+pub(crate) fn present_version(conn: &Connection, cell: &Cell) -> rusqlite::Result<i64> {
+    let table = &TABLES[cell.table];
+    let matching: Vec<String> = table.key.iter().map(|(name, _)| format!("p.{name} = ?")).collect();
+    let sql = format!(
+        "SELECT ifnull(max(c.db_version), 0) FROM {0}__crsql_clock c JOIN {0}__crsql_pks p ON p.__crsql_key = c.key
+         WHERE {1} AND (c.col_name = ? OR c.col_name = '{SENTINEL}' AND c.col_version > ?)",
+        table.name,
+        matching.join(" AND ")
+    );
+    let own = [Value::Text(cell.column.clone()), Value::Integer(cell.causal_length)];
+    conn.prepare_cached(&sql)?.query_row(params_from_iter(cell.key.iter().chain(&own)), |row| row.get(0))
+}
+
 /// The key's columns, then column, causal length, column version, value, version.
 fn select(table: &Table) -> String {
     let name = table.name;
@@ -126,8 +141,7 @@ fn select(table: &Table) -> String {
     let joins: Vec<String> = table.key.iter().map(|(key, _)| format!("t.{key} = p.{key}")).collect();
     let cases: Vec<String> =
         table.columns.iter().map(|(column, _)| format!("WHEN '{column}' THEN t.{column}")).collect();
-    let value =
-        if cases.is_empty() { "NULL".to_owned() } else { format!("CASE c.col_name {} END", cases.join(" ")) };
+    let value = if cases.is_empty() { "NULL".to_owned() } else { format!("CASE c.col_name {} END", cases.join(" ")) };
     format!(
         "SELECT {}, c.col_name, ifnull(s.col_version, 1), c.col_version, {value}, c.db_version
          FROM {name}__crsql_clock c JOIN {name}__crsql_pks p ON p.__crsql_key = c.key
@@ -152,8 +166,7 @@ pub(crate) fn largest_version(conn: &Connection) -> rusqlite::Result<i64> {
 pub(crate) fn own_above(conn: &Connection, version: i64) -> rusqlite::Result<u64> {
     let mut total = 0;
     for table in &TABLES {
-        let sql =
-            format!("SELECT count(*) FROM {}__crsql_clock WHERE site_id = 0 AND db_version > ?1", table.name);
+        let sql = format!("SELECT count(*) FROM {}__crsql_clock WHERE site_id = 0 AND db_version > ?1", table.name);
         total += number(conn, &sql, [version])?;
     }
     Ok(total)
@@ -181,11 +194,6 @@ pub(crate) fn state_number(conn: &Connection, key: &str) -> rusqlite::Result<i64
 pub(crate) fn followed_site(conn: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT max(value) FROM greenlight_state WHERE key = 'server'";
     conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
-}
-
-/// A database's own site id.
-pub(crate) fn own_site(conn: &Connection) -> rusqlite::Result<Vec<u8>> {
-    conn.prepare_cached("SELECT site_id FROM crsql_site_id WHERE ordinal = 0")?.query_row([], |row| row.get(0))
 }
 
 /// How many changes are in quarantine or held aside.

@@ -4,19 +4,21 @@
 //! is a backup or a twin. Never knows what the databases hold.
 
 use std::path::PathBuf;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use greenlight_store::Location;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
 
 /// Pages that a backup copies at once: all.
 const ALL_PAGES: i32 = i32::MAX;
 
 /// A database in memory, by a name that several connections can open.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     name: String,
     /// Keeps the memory, and is the simulator's own eye.
     eye: Connection,
@@ -27,12 +29,14 @@ impl Disk {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn new() -> rusqlite::Result<Self> {
+    pub(crate) fn new() -> rusqlite::Result<Self> {
         // SQLite's own VFS for memory shares what has a name that begins with a slash. Names never influence a run.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("file:/greenlight-{}?vfs=memdb", NEXT.fetch_add(1, Ordering::Relaxed));
+
         let eye = Connection::open(&name)?;
         eye.set_prepared_statement_cache_capacity(64);
+        eye.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(Self { name, eye })
     }
 
@@ -40,19 +44,19 @@ impl Disk {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn copy(&self) -> rusqlite::Result<Self> {
+    pub(crate) fn copy(&self) -> rusqlite::Result<Self> {
         let mut copy = Self::new()?;
         Backup::new(&self.eye, &mut copy.eye)?.run_to_completion(ALL_PAGES, Duration::ZERO, None)?;
         Ok(copy)
     }
 
     /// Where the store opens it.
-    pub fn location(&self) -> Location {
+    pub(crate) fn location(&self) -> Location {
         Location::File(PathBuf::from(&self.name))
     }
 
     /// The simulator's own view. Sees what is committed; never writes.
-    pub fn eye(&self) -> &Connection {
+    pub(crate) fn eye(&self) -> &Connection {
         &self.eye
     }
 
@@ -60,7 +64,7 @@ impl Disk {
     ///
     /// # Errors
     /// SQLite's, or the message of cr-sqlite.
-    pub fn as_other_process<T>(
+    pub(crate) fn as_other_process<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Box<dyn std::error::Error>> {
@@ -71,4 +75,13 @@ impl Disk {
         crsqlite::finalize(&conn)?;
         Ok(result?)
     }
+}
+
+/// SQLite counts its memory under one lock for the whole process, which keeps threads that share nothing waiting.
+pub(crate) fn without_accounts() {
+    static ONCE: Once = Once::new();
+    // SAFETY: this option takes one integer. SQLite refuses it, and changes nothing, once a connection was opened.
+    ONCE.call_once(|| unsafe {
+        rusqlite::ffi::sqlite3_config(rusqlite::ffi::SQLITE_CONFIG_MEMSTATUS, 0);
+    });
 }

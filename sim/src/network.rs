@@ -88,7 +88,11 @@ impl Wire {
             _ => return 0,
         };
         let open = &mut self.open_parts[place];
-        if matches!(kind, UPLOAD | DOWNLOAD) { *open += 1 } else { *open = open.saturating_sub(1) }
+        if matches!(kind, UPLOAD | DOWNLOAD) {
+            *open += 1
+        } else {
+            *open = open.saturating_sub(1)
+        }
         *open
     }
 }

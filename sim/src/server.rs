@@ -311,20 +311,25 @@ impl World {
         Ok(())
     }
 
-    /// Who says hello was looked up. An older socket of the same site is told that it was superseded; what it has
-    /// handed to the writer is committed all the same.
+    /// Who says hello was looked up. An older socket of the same site is told that it was superseded, and what it has
+    /// handed to the writer is committed first.
     pub(crate) fn greet(&mut self, life: Life, wire: WireId, hello: &Hello) -> Result<(), Violation> {
         if life != self.server.life {
             return Ok(());
         }
         let now = self.server.now(self.now);
-        let older = |(other, seat): (&WireId, &Seat)| (*other != wire && seat.site == Some(hello.site)).then_some(*other);
+        let older =
+            |(other, seat): (&WireId, &Seat)| (*other != wire && seat.site == Some(hello.site)).then_some(*other);
         for other in self.server.sessions.iter().filter_map(older).collect::<Vec<_>>() {
             if let Some(seat) = self.server.sessions.get_mut(&other) {
                 let sentence = "another connection took over".to_owned();
                 seat.session.handle_refuse(now, Refuse { code: RefuseCode::Superseded, sentence });
             }
             self.drain_session(other)?;
+        }
+        // What was handed to the writer before is done before anything is looked up.
+        while !self.server.queue.is_empty() && life == self.server.life {
+            self.commit(life)?;
         }
         let writer = self.server.writer;
         let Some(database) = &mut self.server.database else { return Ok(()) };
@@ -345,8 +350,7 @@ impl World {
         if life != self.server.life {
             return Ok(());
         }
-        let request =
-            if self.shared_pages { ReadRequest { author: Author::Any, ..request } } else { request };
+        let request = if self.shared_pages { ReadRequest { author: Author::Any, ..request } } else { request };
         let Some(database) = &mut self.server.database else { return Ok(()) };
         let mut chunk = database.read(&request).map_err(|fault| self.fault("read a page", &fault))?;
         if self.breakage == Some(Breakage::SentinelDropped) {
@@ -531,7 +535,7 @@ impl World {
     /// Notes what is committed now and was not before, for the oracle.
     fn capture(&mut self, noticed_ms: u64) -> Result<(), Violation> {
         let due = self.now.after_ms(noticed_ms);
-        self.server.log.capture(self.server.disk.eye(), due)?;
+        self.server.log.capture(self.server.disk.eye(), due, noticed_ms > 0)?;
         Ok(())
     }
 

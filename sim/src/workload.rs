@@ -47,16 +47,12 @@ pub const TABLES: [Table; 5] = [
         key: &[("note", Kind::Integer), ("position", Kind::Integer)],
         columns: &[("item", Kind::Text), ("amount", Kind::Integer)],
     },
-    Table {
-        name: "place",
-        key: &[("shelf", Kind::Text), ("slot", Kind::Blob)],
-        columns: &[("content", Kind::Any)],
-    },
+    Table { name: "place", key: &[("shelf", Kind::Text), ("slot", Kind::Blob)], columns: &[("content", Kind::Any)] },
     Table { name: "seen", key: &[("id", Kind::Integer)], columns: &[] },
 ];
 
 /// Keys that the small writes share; bulk writes use numbers from here on.
-pub const SHARED_KEYS: u32 = 12;
+pub(crate) const SHARED_KEYS: u32 = 12;
 
 /// One write of an app. `table` is an index into [`TABLES`], `key` and `to` number a table's keys, `salt` decides
 /// the values.
@@ -84,11 +80,11 @@ pub enum Write {
 }
 
 /// A statement and its parameters.
-pub type Statement = (String, Vec<Value>);
+pub(crate) type Statement = (String, Vec<Value>);
 
 impl Write {
     /// The statements, in order.
-    pub fn statements(&self) -> Vec<Statement> {
+    pub(crate) fn statements(&self) -> Vec<Statement> {
         match *self {
             Self::Insert { table, key, salt } => vec![insert("INSERT", &TABLES[table], key, salt, 0)],
             Self::Replace { table, key, salt } => vec![insert("INSERT OR REPLACE", &TABLES[table], key, salt, 0)],
@@ -121,8 +117,7 @@ fn upsert(table: &Table, key: u32, salt: u32) -> Statement {
     let (sql, values) = insert("INSERT", table, key, salt, 0);
     let keys: Vec<&str> = table.key.iter().map(|(name, _)| *name).collect();
     let sets: Vec<String> = table.columns.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect();
-    let action =
-        if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+    let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
     (format!("{sql} ON CONFLICT ({}) DO {action}", keys.join(", ")), values)
 }
 

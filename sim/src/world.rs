@@ -43,6 +43,7 @@ pub(crate) struct World {
 impl World {
     /// A server and its clients, all with empty databases.
     pub(crate) fn new(schedule: &Schedule, breakage: Option<Breakage>, traced: bool) -> Result<Self, Violation> {
+        crate::disk::without_accounts();
         let mut rng = Rng::with_seed(schedule.seed ^ 0x6772_6565_6e6c_6967);
         let schema = Schema::parse(crate::workload::SCHEMA)
             .map_err(|error| Violation::at(Time::default(), Check::StoreFault, error.to_string()))?;

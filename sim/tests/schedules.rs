@@ -10,7 +10,7 @@ use greenlight_sim::{generate, run, run_many, shrink};
 /// Schedules of the ordinary run.
 const SCHEDULES: u64 = 2_000;
 /// The lines of a trace that are printed: the last.
-const LINES: usize = 400;
+const LINES: usize = 3_000;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

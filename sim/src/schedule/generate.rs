@@ -9,7 +9,7 @@ use super::{Schedule, Step, Timed};
 use crate::workload::{SHARED_KEYS, TABLES, Write};
 
 /// Steps of one schedule.
-pub const STEPS: usize = 200;
+const STEPS: usize = 200;
 /// Fewest and most clients at the start.
 const CLIENTS: std::ops::RangeInclusive<usize> = 3..=4;
 /// In which schedules a kind of fault occurs.
