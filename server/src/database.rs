@@ -185,12 +185,14 @@ impl Database {
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.writer.send(job(reply)).await?;
-        match tokio::time::timeout(WRITER_WAIT, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(writer::gone()),
-            Err(_) => Err(Fault { kind: FaultKind::Busy, message: "the writer did not answer in time".to_owned() }),
-        }
+        let asked = async {
+            self.writer.send(job(reply)).await?;
+            answer.await.map_err(|_| writer::gone())
+        };
+        tokio::time::timeout(WRITER_WAIT, asked).await.unwrap_or_else(|_| {
+            let message = "the writer did not answer in time; what was asked may be done yet".to_owned();
+            Err(Fault { kind: FaultKind::Busy, message })
+        })
     }
 }
 

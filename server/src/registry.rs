@@ -60,6 +60,8 @@ pub enum Condition {
     Open(Arc<Database>),
     /// Could not be opened, in words.
     Failed(String),
+    /// Being opened at this moment, which a large migration may make long.
+    Opening,
 }
 
 /// The databases of one server.
@@ -160,15 +162,16 @@ impl Registry {
         }
     }
 
-    /// Every database that was used, by name.
+    /// Every database that was used, by name. Waits for none.
     pub async fn all(&self) -> Vec<(DatabaseName, Condition)> {
         let slots: Vec<_> = self.slots.read().await.iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
         let mut all = Vec::with_capacity(slots.len());
         for (name, slot) in slots {
-            match &*slot.0.lock().await {
-                State::Open(database) => all.push((name, Condition::Open(database.clone()))),
-                State::Failed(why) => all.push((name, Condition::Failed(why.clone()))),
-                State::Closed => {}
+            match slot.0.try_lock().as_deref() {
+                Ok(State::Open(database)) => all.push((name, Condition::Open(database.clone()))),
+                Ok(State::Failed(why)) => all.push((name, Condition::Failed(why.clone()))),
+                Ok(State::Closed) => {}
+                Err(_) => all.push((name, Condition::Opening)),
             }
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));

@@ -18,7 +18,7 @@ use self::file::TokenSection;
 use crate::access::{Access, Grant, Role, TokenDigest};
 
 pub use file::FileSettings;
-pub use flags::Flags;
+pub use flags::{Flags, Secret};
 pub use rules::{DatabaseRule, Pattern, SchemaChoice};
 
 /// Shortest allowed time between two looks at the files.
@@ -209,7 +209,7 @@ fn address(text: Option<String>) -> Result<SocketAddr, SettingsError> {
     })
 }
 
-fn access(sections: Vec<TokenSection>, admin_token: Option<String>) -> Result<Access, SettingsError> {
+fn access(sections: Vec<TokenSection>, admin_token: Option<Secret>) -> Result<Access, SettingsError> {
     let mut grants = Vec::with_capacity(sections.len() + 1);
     for section in sections {
         let role = Role::from_word(&section.role).ok_or_else(|| {
@@ -220,7 +220,7 @@ fn access(sections: Vec<TokenSection>, admin_token: Option<String>) -> Result<Ac
         })?;
         grants.push(Grant { databases: Pattern::new(&section.database, "token.database")?, role, digest });
     }
-    if let Some(token) = admin_token {
+    if let Some(Secret(token)) = admin_token {
         if token.len() < MIN_TOKEN_BYTES {
             return Err(SettingsError::bad("GREENLIGHT_ADMIN_TOKEN", format!("use at least {MIN_TOKEN_BYTES} bytes")));
         }

@@ -155,7 +155,8 @@ mod tests {
         let mut first = roster.register(SiteId([1; 16]));
         let other = roster.register(SiteId([2; 16]));
         let second = roster.register(SiteId([1; 16]));
-        let Control::Refuse(refuse) = first.word().await else { panic!("not a refusal") };
+        let word = tokio::time::timeout(std::time::Duration::from_secs(10), first.word()).await;
+        let Control::Refuse(refuse) = word.expect("a word at once") else { panic!("not a refusal") };
         assert_eq!(refuse.code, RefuseCode::Superseded);
         assert_eq!(roster.len(), 2);
         drop(first);

@@ -163,6 +163,10 @@ impl Thread {
     /// Puts a job into the batch, or does it at once; always after what came before it.
     fn take(&mut self, job: Job, batch: &mut Batch) {
         match job {
+            // Whoever asked was told that it took too long, or is gone. A part is taken all the same: its session
+            // has ended with it, and the next one finds what is held.
+            Job::Exec { reply, .. } if reply.is_closed() => {}
+            Job::Reset { reply } if reply.is_closed() => {}
             Job::Apply { part, generation, reply } if generation == self.published.borrow().generation => {
                 self.commit_statements(batch);
                 batch.parts.push(part);

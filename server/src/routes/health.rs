@@ -30,6 +30,7 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
         let check = match condition {
             Condition::Open(database) => writer_word(&database).await,
             Condition::Failed(_) => "unavailable",
+            Condition::Opening => "opening",
         };
         if names {
             checks.insert(format!("database:{name}"), Value::from(check));
@@ -44,12 +45,12 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
 /// The same for one database; 404 for one that isn't open.
 pub(super) async fn of_database(State(app): State<App>, target: Target) -> Result<Answer, ApiError> {
     let Some(database) = app.registry.peek(&target.name).await else {
-        let failed = app.registry.all().await.into_iter().any(|(name, _)| name == target.name);
-        return if failed {
-            Err(ApiError::Unavailable("its last opening failed".to_owned()))
-        } else {
-            Err(ApiError::UnknownDatabase(target.name.to_string()))
-        };
+        let condition = app.registry.all().await.into_iter().find(|(name, _)| *name == target.name);
+        return Err(match condition {
+            Some((_, Condition::Opening)) => ApiError::Unavailable("it is being opened".to_owned()),
+            Some(_) => ApiError::Unavailable("its last opening failed".to_owned()),
+            None => ApiError::UnknownDatabase(target.name.to_string()),
+        });
     };
     let mut checks = Map::new();
     let readable = database.facts().await.is_ok();

@@ -43,6 +43,7 @@ pub(super) async fn of_server(
         databases.push(match condition {
             Condition::Open(database) => describe_database(&database).await,
             Condition::Failed(why) => json!({ "name": name.as_str(), "error": why }),
+            Condition::Opening => json!({ "name": name.as_str(), "error": "it is being opened" }),
         });
     }
     let body = json!({

@@ -44,6 +44,16 @@ pub struct Flags {
     #[arg(long, env = "GREENLIGHT_MAX_SOCKETS", value_name = "N")]
     pub max_sockets: Option<usize>,
     /// A token with the role admin on every database. Only from the environment: flags can be seen by others.
-    #[clap(skip = std::env::var("GREENLIGHT_ADMIN_TOKEN").ok())]
-    pub admin_token: Option<String>,
+    #[clap(skip = std::env::var("GREENLIGHT_ADMIN_TOKEN").ok().map(Secret))]
+    pub admin_token: Option<Secret>,
+}
+
+/// A token on its way to its digest; never printed.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }

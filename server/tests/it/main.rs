@@ -9,6 +9,7 @@ mod access;
 mod endpoints;
 mod exec;
 mod external;
+mod fence;
 mod fixture;
 mod peer;
 mod protocol;
