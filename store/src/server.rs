@@ -4,7 +4,7 @@
 //! commit is on disk. Never numbers two commits alike: head and tag are stored in the transaction that they name.
 
 use greenlight_core::replica::{Applied, Chunk, Fault, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart};
-use greenlight_core::{Cursor, Epoch, Lineage, SiteId, Value, Version};
+use greenlight_core::{Cursor, Epoch, Lineage, SiteId, Value};
 use rusqlite::Connection;
 
 use crate::apply::{Failure, Poison};
@@ -209,11 +209,6 @@ impl ServerDatabase {
         self.database.transaction(|database| {
             let epoch = Epoch((database.options.random)());
             state::set(&database.conn, key::EPOCH, epoch.0 as i64)?;
-            // The backup's head gets another tag: whoever saw the same number in the lost history is told apart.
-            let head = Cursor { version: state::head(&database.conn)?.version, tag: database.fresh_tag() };
-            if head.version != Version::ZERO {
-                store_head(database, head)?;
-            }
             facts::lineage(&database.conn)
         })
     }

@@ -1,4 +1,9 @@
 //! The store's tests, as one program: both ends on real databases, in memory and in fresh folders.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod differential;
+mod identity;
 mod peers;
+mod poison;
 mod round_trip;
