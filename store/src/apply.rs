@@ -26,7 +26,8 @@ const INSERT: &str = "INSERT INTO crsql_changes (\"table\", pk, cid, val, col_ve
 pub(crate) enum Failure {
     /// The database failed, or the request was wrong.
     Fault(Fault),
-    /// This change, by its place, made the whole transaction roll back: an app's trigger can do that.
+    /// The transaction has to be done again: the fast way met a change, at this place, that can't be applied, or, in
+    /// the careful way, the change made the whole transaction roll back. An app's trigger can do that.
     RolledBack(usize),
 }
 
@@ -36,17 +37,27 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Changes that are put aside without being tried, since they rolled back a transaction.
+/// How changes are applied. At first the fast way, without savepoints: the first change that fails ends it. Then the
+/// careful way: changes that fail are put aside, and those that rolled back a transaction are not tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Poison {
+    careful: bool,
     places: HashSet<usize>,
     tables: HashSet<Arc<str>>,
 }
 
 impl Poison {
-    /// Takes note of a culprit. Each call makes the next attempt reach further, so attempts are bounded by
+    /// The careful way from the start.
+    pub(crate) fn careful() -> Self {
+        Self { careful: true, ..Self::default() }
+    }
+
+    /// Takes note of a culprit, after the fast way by going the careful one. Each further call makes the next attempt reach further, so attempts are bounded by
     /// [`ROLLBACK_RETRIES`] and the number of tables.
     pub(crate) fn add(&mut self, place: usize, changes: &[Change]) {
+        if !std::mem::replace(&mut self.careful, true) {
+            return;
+        }
         if self.places.len() >= ROLLBACK_RETRIES
             && let Some(change) = changes.get(place)
         {
@@ -82,6 +93,10 @@ impl Database {
                 Fate::Apply => good.push(place),
                 Fate::Aside(shelf, reason) => self.shelve(&mut applied, shelf, change, reason, now_ms, sender)?,
             }
+        }
+        if !poison.careful {
+            self.apply_all(changes, &good)?;
+            good.clear();
         }
         for group in good.chunks(SAVEPOINT_CHANGES) {
             if self.apply_group(changes, group)? {
@@ -175,7 +190,21 @@ impl Database {
         }
     }
 
-    /// The fast way: a group in one savepoint. `false` when a change failed; then none of the group is applied.
+    /// The fast way: the caller's transaction is the only net.
+    fn apply_all(&self, changes: &[Change], good: &[usize]) -> Result<(), Failure> {
+        let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
+        for &place in good {
+            if let Err(error) = insert_change(&mut insert, &changes[place]) {
+                drop(insert);
+                self.clear_sync_bit()?;
+                let blame = is_change_to_blame(&error);
+                return Err(if blame { Failure::RolledBack(place) } else { from_sqlite(error).into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The careful way: a group in one savepoint. `false` when a change failed; then none of the group is applied.
     fn apply_group(&self, changes: &[Change], good: &[usize]) -> Result<bool, Failure> {
         self.savepoint("SAVEPOINT greenlight_part")?;
         let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
@@ -190,7 +219,7 @@ impl Database {
         Ok(true)
     }
 
-    /// The slow way; the inner error is the reason for the quarantine.
+    /// The slowest way; the inner error is the reason for the quarantine.
     fn apply_one(&self, place: usize, change: &Change) -> Result<Result<(), String>, Failure> {
         self.savepoint("SAVEPOINT greenlight_change")?;
         let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;

@@ -339,9 +339,8 @@ impl ClientStore for ClientDatabase {
                 // The server went back to a backup while a range was on its way. What of that range is here may
                 // exist nowhere else, and the cursor, which lies before it, can't tell: as after any fork, all is
                 // offered. The session learns of it when the next part doesn't fit the cursor, and starts over.
+                begin_again(conn)?;
                 state::set(conn, key::MUST_OFFER, 1)?;
-                state::set(conn, key::TORN, false)?;
-                state::set_cursor(conn, Cursor::ZERO)?;
             }
             state::set(conn, key::SERVER, &lineage.site_id.0[..])?;
             state::set(conn, key::EPOCH, lineage.epoch.0 as i64)?;
@@ -361,8 +360,8 @@ impl ClientStore for ClientDatabase {
 
     fn forget_cursor(&mut self) -> Result<(), Fault> {
         self.write(|database| {
-            state::set(&database.conn, key::MUST_OFFER, 1)?;
-            state::set_cursor(&database.conn, Cursor::ZERO)
+            begin_again(&database.conn)?;
+            state::set(&database.conn, key::MUST_OFFER, 1)
         })
     }
 
@@ -372,7 +371,7 @@ impl ClientStore for ClientDatabase {
             let site = database.fresh_site();
             identity::leave_site(database, site, acknowledged)?;
             state::run(&database.conn, "DELETE FROM greenlight_sent", [])?;
-            state::set_cursor(&database.conn, Cursor::ZERO)?;
+            begin_again(&database.conn)?;
             state::set(&database.conn, key::SETTLED, 0)?;
             state::set_acknowledged(&database.conn, Bound::ZERO)
         })?;
@@ -441,4 +440,10 @@ impl ClientStore for ClientDatabase {
     fn apply(&mut self, part: &DownloadPart) -> Result<(Applied, Outbox), Fault> {
         self.apply_part(part).map(|(applied, outbox, _)| (applied, outbox))
     }
+}
+
+/// Sets the cursor to zero in a database that holds more than that says.
+fn begin_again(conn: &Connection) -> Result<(), Fault> {
+    state::set(conn, key::TORN, true)?;
+    state::set_cursor(conn, Cursor::ZERO)
 }

@@ -76,8 +76,8 @@ impl ServerDatabase {
         Ok(server)
     }
 
-    /// Does all of `work` in one durable transaction, each in a savepoint of its own. Where something rolls back the
-    /// whole transaction, each is done in one of its own instead.
+    /// Does all of `work` in one durable transaction. Where a change can't be applied, or something rolls the whole
+    /// transaction back, each is done in one of its own instead, carefully.
     ///
     /// # Errors
     /// Any [`Fault`]; nothing was committed.
@@ -93,7 +93,7 @@ impl ServerDatabase {
         let before = self.head()?;
         let mut all = Committed { done: Vec::new(), before, head: before, tables: Vec::new() };
         for one in work {
-            let mut poison = Poison::default();
+            let mut poison = Poison::careful();
             // Ends: each round leaves out one more change, and a statement is refused at its first.
             let committed = loop {
                 match (self.try_commit(std::slice::from_ref(one), &poison), one) {

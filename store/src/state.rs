@@ -37,7 +37,8 @@ pub(crate) mod key {
     pub(crate) const ACKNOWLEDGED_TAG: &str = "acknowledged_tag";
     /// Client: not zero while the next upload must offer everything.
     pub(crate) const MUST_OFFER: &str = "must_offer";
-    /// Client: 1 while a range is applied in part: then there is more here than the cursor says.
+    /// Client: 1 while there is more here than the cursor says: a range is applied in part, or the cursor was set to
+    /// zero and the first range since is not whole yet.
     pub(crate) const TORN: &str = "torn";
     /// Client: the tag of the upload begun last, where it offers everything.
     pub(crate) const OFFERED: &str = "offered";

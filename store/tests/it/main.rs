@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod differential;
+mod files;
 mod identity;
+mod migrations;
 mod peers;
 mod poison;
 mod round_trip;
+mod statements;
