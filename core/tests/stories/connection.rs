@@ -77,6 +77,44 @@ fn a_server_that_takes_changes_and_does_not_acknowledge() {
     world.seconds(30);
     world.shows("alice", Synced, Reason::Synced);
     world.all_hold("1.title=Dune");
+    world.server.drowsy = true;
+    world.writes("alice", 1, "title", "Emma");
+    world.shows("alice", Syncing, Reason::Sending);
+}
+
+#[test]
+fn a_slow_server_that_moves_is_not_stuck() {
+    let mut world = World::with(&["alice"]);
+    world.outage();
+    for key in 1..=30 {
+        world.writes("alice", key, "title", "t");
+    }
+    world.server.drowsy = true;
+    world.outage_ends();
+    world.pass(BACKOFF_MAX);
+    world.client("alice").lights.clear();
+    for _ in 0..10 {
+        world.server_commits_one();
+        world.seconds(6);
+    }
+    world.shows("alice", Synced, Reason::Synced);
+    assert!(!states(&world, "alice").contains(&Stuck), "{:?}", world.look_at("alice").lights);
+}
+
+#[test]
+fn somebody_who_types_without_a_pause_is_not_stuck() {
+    let mut world = World::with(&["alice"]);
+    world.server.drowsy = true;
+    world.client("alice").lights.clear();
+    // There is always something pending: but it is never the same.
+    world.writes("alice", 0, "title", "t");
+    for key in 1..=30 {
+        world.writes("alice", key, "title", "t");
+        world.seconds(1);
+        world.server_commits_one();
+        assert!(world.status("alice").pending.changes > 0);
+    }
+    assert_eq!(states(&world, "alice"), [Syncing]);
 }
 
 #[test]
@@ -154,6 +192,7 @@ fn somebody_listens_and_never_says_welcome() {
     world.seconds(120);
     world.shows("alice", Stuck, Reason::NoWelcome);
     assert!(world.look_at("alice").dials > first + 2, "it is tried again");
+    assert!(world.status("alice").diagnostics.attempt > 2, "with longer and longer pauses");
 
     world.dials_into("alice", Line::Refuses);
     world.pass(WELCOME_GIVE_UP + BACKOFF_MAX);

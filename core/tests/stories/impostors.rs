@@ -2,7 +2,7 @@
 //! code, and nothing that it said is believed.
 
 use greenlight_core::client::{self, ClientConfig, ClientSession};
-use greenlight_core::limits::WINDOW_PARTS;
+use greenlight_core::limits::{HEARTBEAT, PROGRESS_GIVE_UP, WINDOW_PARTS};
 use greenlight_core::protocol::{
     ClientMessage, CloseCode, Download, EncodedChanges, Hello, PROTOCOL, Ping, Pong, Receipt, ServerMessage, Upload,
     Welcome, WriterState,
@@ -306,11 +306,16 @@ struct Client {
 
 impl Client {
     fn greeting() -> Self {
+        Self::greeting_at(NOW)
+    }
+
+    /// Opened now, and connected some time later.
+    fn greeting_at(connected: Now) -> Self {
         let session = ClientSession::new(NOW, ClientConfig { agent: "alice".into(), seed: 1 });
         let model = ClientModel::new(1);
         let mut client = Self { session, model, closed: None, sent: Vec::new(), slow: false };
         client.drive();
-        client.session.handle_connected(NOW, String::new());
+        client.session.handle_connected(connected, String::new());
         client.drive();
         assert!(matches!(client.sent[..], [ClientMessage::Hello(_)]), "hello and nothing else");
         client
@@ -350,7 +355,9 @@ impl Client {
         let cursor = self.model.cursor;
         self.hears(message);
         assert_eq!(self.closed, Some(code));
-        assert!(!self.session.status(NOW).state.is_green());
+        let status = self.session.status(NOW);
+        assert!(!status.state.is_green());
+        assert_eq!(status.diagnostics.last_error, None, "the database was not even asked");
         assert_eq!(self.model.cursor, cursor);
         assert_eq!(self.model.rows.text(), "");
     }
@@ -438,6 +445,26 @@ fn a_server_that_does_not_wait_for_receipts() {
     assert_eq!(client.closed, None);
     let more = ServerMessage::Download(Download { since: Cursor::ZERO, ..download(0, 3, WINDOW_PARTS, false) });
     client.refuses(&more, CloseCode::OutOfOrder);
+}
+
+#[test]
+fn a_head_is_known_as_soon_as_a_part_names_it() {
+    let mut client = Client::live();
+    client.slow = true;
+    client.hears(&ServerMessage::Download(Download { since: Cursor::ZERO, ..download(0, 9, 0, false) }));
+    let diagnostics = client.session.status(NOW).diagnostics;
+    assert_eq!((diagnostics.server.expect("a server").head, diagnostics.cursor), (9, 0));
+}
+
+#[test]
+fn a_server_is_given_its_time_from_the_welcome_on() {
+    let connected = NOW.plus(3 * PROGRESS_GIVE_UP);
+    let mut client = Client::greeting_at(connected);
+    client.session.handle_frame(connected, &ServerMessage::<EncodedChanges>::Welcome(welcome()).encode());
+    client.drive();
+    client.session.handle_timeout(connected.plus(HEARTBEAT));
+    client.drive();
+    assert_eq!(client.closed, None);
 }
 
 #[test]

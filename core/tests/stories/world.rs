@@ -242,6 +242,15 @@ impl World {
         self.settle();
     }
 
+    /// The slow server commits one part.
+    pub(crate) fn server_commits_one(&mut self) {
+        if !self.server.waiting.is_empty() {
+            let (index, part) = self.server.waiting.remove(0);
+            self.commit(index, part);
+            self.settle();
+        }
+    }
+
     /// The client's database answers what it was asked.
     pub(crate) fn wakes(&mut self, name: &str) {
         let now = self.now;
@@ -415,6 +424,15 @@ impl World {
             if client.is_awake() {
                 assert_eq!(status.pending.changes, outbox.changes, "{}'s pending", client.name);
             }
+            // Nobody looks before the session asks for it: until then the light must not change by time alone.
+            let own = client.clock(self.now);
+            let quiet = match client.session.wake_at(own) {
+                Some(due) => due.monotonic_ms.saturating_sub(own.monotonic_ms).saturating_sub(1),
+                None => 3_600_000,
+            };
+            let later = client.session.status(own.plus(Duration::from_millis(quiet)));
+            let (shown, later) = ((status.state, status.reason), (later.state, later.reason));
+            assert_eq!(shown, later, "{}'s light changes within {quiet} ms, unseen", client.name);
             // A green light says that what the server had some seconds ago is here, and that what was typed is there.
             if status.state == StatusState::Synced && self.now.since(self.server.last_write) > FRESHNESS {
                 let (here, there) = (client.model.rows.text(), self.server.model.rows.text());
