@@ -106,7 +106,7 @@ impl ClientSession {
             inbox: Inbox::default(),
             upload: None,
             uploaded_once: false,
-            heartbeat: Heartbeat::default(),
+            heartbeat: Heartbeat::new(config.seed),
             heard: now,
             awaiting: None,
             progressed: now,

@@ -18,6 +18,8 @@ const MAX_HEADS: usize = 16;
 /// What is known of the server's answers on this connection.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeat {
+    /// That of the last ping. Never used twice, not even on another connection: an answer that got lost there and
+    /// comes late must not pass for one to a ping of this one.
     number: u64,
     sent: VecDeque<(u64, Now)>,
     last_ping: Option<Now>,
@@ -31,12 +33,17 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
+    /// `seed` is any random number: this process's pings are numbered differently from those of the one before.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { number: seed >> 32, ..Self::default() }
+    }
+
     pub(super) fn start(&mut self, head: Cursor, writer: WriterState) {
-        *self = Self { head, writer, ..Self::default() };
+        *self = Self { number: self.number, head, writer, ..Self::default() };
     }
 
     pub(super) fn stop(&mut self) {
-        *self = Self { head: self.head, ..Self::default() };
+        *self = Self { number: self.number, head: self.head, ..Self::default() };
     }
 
     /// A head was seen that no ping asked for.

@@ -130,7 +130,7 @@ pub struct Receipt<P> {
 /// The client's heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
-    /// Counts up within a connection, from 1.
+    /// Counts up from a random start, over all connections of a process: no two pings have the same.
     pub number: u64,
     /// What the light shows.
     pub state: StatusState,
