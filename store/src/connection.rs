@@ -76,7 +76,7 @@ impl Connection {
         conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE").map_err(from_sqlite)?;
         conn.execute_batch(&format!(
             "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF; PRAGMA cache_size = -{CACHE_KIB};
-             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = ON;"
+             PRAGMA trusted_schema = ON;"
         ))
         .map_err(from_sqlite)?;
         Ok(Self { conn, guard, has_crsqlite: false, is_foreign: false })
