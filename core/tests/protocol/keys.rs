@@ -58,4 +58,5 @@ fn a_key_has_limits() {
     assert_eq!(columns(MAX_KEY_COLUMNS + 1), Err(KeyError::TooLarge));
     assert_eq!(columns(300), Err(KeyError::TooLarge));
     assert_eq!(PackedKey::pack(&[Value::Null]), Err(KeyError::Null));
+    assert_eq!(PackedKey::pack(&[Value::Real(f64::NAN)]), Err(KeyError::NotCanonical));
 }
