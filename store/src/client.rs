@@ -4,21 +4,21 @@
 //! never shows a session what an app's open transaction has not committed yet.
 
 use greenlight_core::replica::{
-    Applied, Author, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
+    Applied, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, Lineage, Tag, Value, Version};
+use greenlight_core::{Bound, Cursor, Lineage, Value, Version};
 use rusqlite::Connection;
 
 use crate::apply::{Failure, Poison};
 use crate::aside::{self, Shelf, Shelved};
 use crate::database::{Database, OpenError, Role};
 use crate::fault::out_of_order;
-use crate::limits::{SENT_LIMIT, WRITTEN_LIMIT};
+use crate::limits::WRITTEN_LIMIT;
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::state::{self, key};
 use crate::statement::{self, Answer, StatementError};
-use crate::{foreign, identity, outbox, read};
+use crate::{foreign, identity, outbox, read, upload};
 
 /// What a local transaction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct ClientDatabase {
     database: Database,
     /// Above the acknowledgement and up to here there is no own change.
     settled: Version,
+    /// Whether the bound that the last local commit prepared may have been sent; known not to be only right after it.
+    prepared_may_be_sent: bool,
     /// The largest version when the app's open transaction began.
     open: Option<Version>,
 }
@@ -46,7 +48,7 @@ impl ClientDatabase {
     pub fn open(options: Options, schema: &Schema) -> Result<Self, OpenError> {
         let database = Database::open(options, schema, Role::Client)?;
         let settled = state::version(&database.conn, key::SETTLED)?;
-        let mut client = Self { database, settled, open: None };
+        let mut client = Self { database, settled, prepared_may_be_sent: true, open: None };
         client.restamp_moved()?;
         Ok(client)
     }
@@ -105,7 +107,10 @@ impl ClientDatabase {
     pub fn commit_transaction(&mut self) -> Result<LocalCommit, Fault> {
         let Some(before) = self.open.take() else { return Err(out_of_order("no transaction is open")) };
         match self.record(before).and_then(|tables| self.database.commit().map(|()| tables)) {
-            Ok(tables) => Ok(LocalCommit { outbox: self.outbox()?, tables }),
+            Ok(tables) => {
+                self.prepared_may_be_sent &= tables.is_empty();
+                Ok(LocalCommit { outbox: self.outbox()?, tables })
+            }
             Err(fault) => {
                 self.database.rollback();
                 Err(fault)
@@ -241,8 +246,13 @@ impl ClientDatabase {
             foreign::restamp_moved(&self.database, before)?;
         }
         let tables = self.database.changed_above(before)?;
-        if !tables.is_empty() && state::rows(&self.database.conn, "greenlight_written")? < WRITTEN_LIMIT {
-            let (version, now_ms) = (self.database.largest_version()?, self.database.wall_ms());
+        if tables.is_empty() {
+            return Ok(tables);
+        }
+        let version = self.database.largest_version()?;
+        upload::prepare(&mut self.database, version, self.prepared_may_be_sent)?;
+        if state::rows(&self.database.conn, "greenlight_written")? < WRITTEN_LIMIT {
+            let now_ms = self.database.wall_ms();
             let sql = "INSERT OR IGNORE INTO greenlight_written (version, wall_ms) VALUES (?1, ?2)";
             state::run(&self.database.conn, sql, (version.to_sql(), now_ms))?;
         }
@@ -353,9 +363,7 @@ impl ClientStore for ClientDatabase {
 
     fn was_sent(&mut self, bound: Bound) -> Result<bool, Fault> {
         self.idle()?;
-        let sql = "SELECT 1 FROM greenlight_sent WHERE version = ?1 AND tag = ?2";
-        let sent = state::exists(&self.database.conn, sql, (bound.version.to_sql(), bound.tag.to_sql()))?;
-        Ok(bound == Bound::ZERO || sent)
+        upload::was_sent(&self.database.conn, bound)
     }
 
     fn forget_cursor(&mut self) -> Result<(), Fault> {
@@ -370,7 +378,7 @@ impl ClientStore for ClientDatabase {
             let acknowledged = state::acknowledged(&database.conn)?.version;
             let site = database.fresh_site();
             identity::leave_site(database, site, acknowledged)?;
-            state::run(&database.conn, "DELETE FROM greenlight_sent", [])?;
+            upload::forget(&database.conn)?;
             begin_again(&database.conn)?;
             state::set(&database.conn, key::SETTLED, 0)?;
             state::set_acknowledged(&database.conn, Bound::ZERO)
@@ -382,27 +390,11 @@ impl ClientStore for ClientDatabase {
     fn begin_upload(&mut self) -> Result<UploadPlan, Fault> {
         let head = self.outbox()?.head;
         let settled = self.settled;
-        self.write(|database| {
-            let acknowledged = state::acknowledged(&database.conn)?;
-            let until = Bound { version: head, tag: database.fresh_tag() };
-            let conn = &database.conn;
-            let offer = state::get::<i64>(conn, key::MUST_OFFER)?.is_some_and(|note| note != 0);
-            // Only an acknowledgement of this very upload clears the note.
-            state::set(conn, key::OFFERED, if offer { until.tag.to_sql() } else { 0 })?;
-            let sql = "INSERT INTO greenlight_sent (version, tag) VALUES (?1, ?2)";
-            state::run(conn, sql, (until.version.to_sql(), until.tag.to_sql()))?;
-            let prune = "DELETE FROM greenlight_sent WHERE version < (SELECT version FROM greenlight_sent
-                         ORDER BY version DESC LIMIT 1 OFFSET ?1)";
-            state::run(conn, prune, [SENT_LIMIT as i64])?;
-            let (since, from, to, author) = if offer {
-                (Bound::ZERO, Version::ZERO, database.largest_version()?, Author::Any)
-            } else {
-                (acknowledged, acknowledged.version.max(settled).min(head), head, Author::Own)
-            };
-            let to = Cursor { version: to, tag: until.tag };
-            let read = ReadRequest { since: from, until: Some(to), after: None, author };
-            Ok(UploadPlan { since, until, offer, read })
-        })
+        self.prepared_may_be_sent = true;
+        if let Some(plan) = upload::ready(&self.database.conn, head, settled)? {
+            return Ok(plan);
+        }
+        self.write(|database| upload::begin(database, head, settled))
     }
 
     fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault> {
@@ -428,9 +420,7 @@ impl ClientStore for ClientDatabase {
             }
             state::run(conn, "DELETE FROM greenlight_written WHERE version <= ?1", [bound.version.to_sql()])?;
             state::set(conn, key::SETTLED, settled.max(bound.version).to_sql())?;
-            if state::tag(conn, key::OFFERED)? == bound.tag && bound.tag != Tag::ZERO {
-                state::set(conn, key::MUST_OFFER, 0)?;
-            }
+            upload::acknowledged(conn, bound)?;
             state::set_acknowledged(conn, bound)
         })?;
         self.settled = settled.max(bound.version);

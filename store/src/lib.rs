@@ -28,6 +28,7 @@ mod snapshot;
 mod state;
 mod statement;
 mod tables;
+mod upload;
 mod value;
 
 pub use aside::{Shelf, Shelved};

@@ -62,7 +62,11 @@ fn size(database: &Database, since: Version, changes: u64) -> Result<u64, Fault>
 
 /// When the transaction of a version was made, as far as it is remembered.
 fn written_at(database: &Database, version: Version) -> Result<Option<i64>, Fault> {
-    let sql = "SELECT wall_ms FROM greenlight_written ORDER BY version < ?1, abs(version - ?1) LIMIT 1";
+    // Where its own time is not remembered: that of the next commit, else that of the last one before it.
+    let sql = "SELECT wall_ms FROM (SELECT * FROM greenlight_written WHERE version >= ?1 ORDER BY version LIMIT 1)
+               UNION ALL
+               SELECT wall_ms FROM (SELECT * FROM greenlight_written WHERE version < ?1 ORDER BY version DESC LIMIT 1)
+               LIMIT 1";
     let mut statement = database.conn.prepare_cached(sql).map_err(from_sqlite)?;
     statement.query_row([version.to_sql()], |row| row.get(0)).optional().map_err(from_sqlite)
 }

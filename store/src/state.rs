@@ -42,6 +42,10 @@ pub(crate) mod key {
     pub(crate) const TORN: &str = "torn";
     /// Client: the tag of the upload begun last, where it offers everything.
     pub(crate) const OFFERED: &str = "offered";
+    /// Client: the version of the bound that the last local commit prepared.
+    pub(crate) const PREPARED_VERSION: &str = "prepared_version";
+    /// Client: that bound's tag.
+    pub(crate) const PREPARED_TAG: &str = "prepared_tag";
     /// Client: up to this version there is no own change above the acknowledgement.
     pub(crate) const SETTLED: &str = "settled";
 }
@@ -53,9 +57,10 @@ CREATE TABLE IF NOT EXISTS greenlight_tag (version INTEGER PRIMARY KEY, tag INTE
 CREATE TABLE IF NOT EXISTS greenlight_peer (
   site BLOB NOT NULL PRIMARY KEY, bound INTEGER NOT NULL, tag INTEGER NOT NULL, seen_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS greenlight_sent (
-  version INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (version, tag)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS greenlight_bound (
+  number INTEGER PRIMARY KEY, version INTEGER NOT NULL, tag INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS greenlight_bound_by_version ON greenlight_bound (version, tag);
 CREATE TABLE IF NOT EXISTS greenlight_written (version INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS greenlight_quarantine (
   table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
@@ -76,7 +81,7 @@ pub(crate) const FORGET: &str = "
 DELETE FROM greenlight_state WHERE key NOT IN ('role', 'schema');
 DELETE FROM greenlight_tag;
 DELETE FROM greenlight_peer;
-DELETE FROM greenlight_sent;
+DELETE FROM greenlight_bound;
 DELETE FROM greenlight_written;
 DELETE FROM greenlight_quarantine;
 DELETE FROM greenlight_held;

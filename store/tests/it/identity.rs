@@ -45,6 +45,60 @@ fn only_bounds_that_were_sent_count_as_sent() {
 }
 
 #[test]
+fn every_bound_that_was_handed_out_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let location = greenlight_store::Location::File(folder.path().join("client"));
+        greenlight_store::ClientDatabase::open(crate::peers::options(5, location), &crate::peers::schema()).unwrap()
+    };
+    let (mut alice, mut handed_out) = (open(), Vec::new());
+    for round in 0..40 {
+        if round % 3 != 0 {
+            alice.exec(&format!("INSERT INTO t VALUES ({round}, 1, 1)"), &[]).unwrap();
+        }
+        if round % 2 == 0 {
+            handed_out.push(alice.begin_upload().unwrap().until);
+        }
+        if round % 5 == 0
+            && let Some(bound) = handed_out.last()
+        {
+            alice.acknowledge(*bound).unwrap();
+        }
+        if round % 7 == 0 {
+            drop(alice);
+            alice = open();
+        }
+        if round % 4 == 0 {
+            alice.begin_transaction().unwrap();
+            alice.exec("DELETE FROM t", &[]).unwrap();
+            alice.rollback_transaction();
+        }
+    }
+    for bound in handed_out {
+        assert!(alice.was_sent(bound).unwrap(), "{bound:?}");
+    }
+}
+
+#[test]
+fn an_upload_of_the_last_commit_waits_for_no_second_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("client");
+    let location = greenlight_store::Location::File(path.clone());
+    let schema = crate::peers::schema();
+    let mut alice = greenlight_store::ClientDatabase::open(crate::peers::options(5, location), &schema).unwrap();
+    let watcher = rusqlite::Connection::open(&path).unwrap();
+    let commits = || watcher.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    alice.exec("INSERT INTO t VALUES (1, 1, 1)", &[]).unwrap();
+    let before = commits();
+    let plan = alice.begin_upload().unwrap();
+    assert_eq!(commits(), before, "its bound's tag is on disk already");
+    alice.acknowledge(plan.until).unwrap();
+    let empty = alice.begin_upload().unwrap();
+    assert_ne!(empty.until.tag, plan.until.tag, "an empty one gets a fresh tag");
+    assert_ne!(commits(), before);
+}
+
+#[test]
 fn a_write_during_an_upload_stays_pending() {
     let (mut server, mut alice) = (server(1), client(2));
     alice.exec("INSERT INTO t VALUES (1, 1, 1)", &[]).unwrap();

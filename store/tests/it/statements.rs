@@ -67,7 +67,7 @@ fn what_is_not_an_app_s_business_is_denied() {
         "UPDATE crsql_site_id SET site_id = x'00'",
         "INSERT INTO crsql_changes VALUES ('t', x'010901', 'a', 1, 1, 1, x'00', 1, 1)",
         "DELETE FROM greenlight_state",
-        "INSERT INTO greenlight_sent VALUES (1, 1)",
+        "INSERT INTO greenlight_bound VALUES (1, 1, 1)",
         "DELETE FROM sqlite_schema",
         "SELECT 1; DELETE FROM greenlight_state",
     ] {
