@@ -139,7 +139,8 @@ impl World {
             self.start_client(client)?;
             if let Some(wire) = self.clients[client].wire {
                 self.spare(wire);
-                if loudly && self.is_damaged(wire) {
+                // The server's machine answers for a process that is gone, too.
+                if loudly && (self.is_damaged(wire) || !self.server.sessions.contains_key(&wire)) {
                     self.cut(wire, Some(0), Some(0));
                     self.after(0, Event::DownClosed(wire, 1006, "the network is back".to_owned()));
                 }
