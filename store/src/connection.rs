@@ -162,6 +162,7 @@ impl Connection {
     }
 
     /// Changes whenever the tables have.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn schema_version(&self) -> Result<i64, Fault> {
         self.number("PRAGMA schema_version")
     }
