@@ -204,11 +204,10 @@ impl ClientDatabase {
     /// Any [`Fault`].
     pub fn notice_external(&mut self) -> Result<bool, Fault> {
         self.idle()?;
-        let others = self.database.others_committed()?;
-        if others {
-            self.restamp_moved()?;
-        }
-        Ok(others)
+        let Some(others) = self.database.others_committed()? else { return Ok(false) };
+        self.restamp_moved()?;
+        self.database.noticed(others);
+        Ok(true)
     }
 
     /// Mends what builds of cr-sqlite without our patches have written into the file.

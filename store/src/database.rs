@@ -56,7 +56,7 @@ pub(crate) struct Database {
     pub(crate) tables: Vec<TableSql>,
     by_name: HashMap<Arc<str>, usize>,
     pub(crate) counted: Counted,
-    /// When another connection has committed, this differs from SQLite's.
+    /// While another connection's commit is not dealt with, this differs from SQLite's.
     seen_data: i64,
 }
 
@@ -206,10 +206,16 @@ impl Database {
         self.tables.iter().map(head).collect()
     }
 
-    /// Whether another connection has committed since this was asked last.
-    pub(crate) fn others_committed(&mut self) -> Result<bool, Fault> {
+    /// Where another connection has committed since [`Database::noticed`]: what to tell that once it is dealt with.
+    /// Not before: whatever fails on the way must leave the news to the next attempt.
+    pub(crate) fn others_committed(&self) -> Result<Option<i64>, Fault> {
         let data = self.conn.data_version()?;
-        Ok(std::mem::replace(&mut self.seen_data, data) != data)
+        Ok((data != self.seen_data).then_some(data))
+    }
+
+    /// What others have committed is dealt with.
+    pub(crate) fn noticed(&mut self, data: i64) {
+        self.seen_data = data;
     }
 
     /// A random tag; zero is kept for the beginning of all histories.

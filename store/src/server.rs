@@ -126,10 +126,13 @@ impl ServerDatabase {
     }
 
     fn try_commit(&mut self, work: &[Work], poison: &Poison) -> Result<Committed, Failure> {
-        let others = self.database.others_committed()?;
-        let result = self.database.transaction_or(|database| {
+        self.commits += 1;
+        let prunes = self.commits.is_multiple_of(TAG_PRUNE_EVERY);
+        let (committed, others) = self.database.transaction_or(|database| {
             let before = state::head(&database.conn)?;
-            if others {
+            // Asked within the transaction: nobody can commit between this and our own commit.
+            let others = database.others_committed()?;
+            if others.is_some() {
                 foreign::restamp_moved(database, before.version)?;
             }
             database.pin_version(before.version.max(database.largest_version()?))?;
@@ -150,10 +153,15 @@ impl ServerDatabase {
                 foreign::restamp_moved(database, before.version)?;
             }
             let (head, tables) = move_head(database, before)?;
-            Ok(Committed { done, before, head, tables })
-        });
-        self.prune()?;
-        result
+            if prunes {
+                prune(&database.conn)?;
+            }
+            Ok::<_, Failure>((Committed { done, before, head, tables }, others))
+        })?;
+        if let Some(others) = others {
+            self.database.noticed(others);
+        }
+        Ok(committed)
     }
 
     /// Takes note of what other processes have written into the file: gives it a tag and makes it the head. Whether
@@ -162,7 +170,10 @@ impl ServerDatabase {
     /// # Errors
     /// Any [`Fault`].
     pub fn notice_external(&mut self) -> Result<bool, Fault> {
-        if self.database.others_committed()? { self.take_note() } else { Ok(false) }
+        let Some(others) = self.database.others_committed()? else { return Ok(false) };
+        let moved = self.take_note()?;
+        self.database.noticed(others);
+        Ok(moved)
     }
 
     fn take_note(&mut self) -> Result<bool, Fault> {
@@ -241,21 +252,6 @@ impl ServerDatabase {
     pub fn connection(&self) -> &Connection {
         &self.database.conn
     }
-
-    /// Keeps the remembered tags and peers within their limits.
-    fn prune(&mut self) -> Result<(), Fault> {
-        self.commits += 1;
-        if !self.commits.is_multiple_of(TAG_PRUNE_EVERY) {
-            return Ok(());
-        }
-        let conn = &self.database.conn;
-        let tags = "DELETE FROM greenlight_tag WHERE version <= (SELECT version FROM greenlight_tag
-                    ORDER BY version DESC LIMIT 1 OFFSET ?1)";
-        state::run(conn, tags, [TAG_LIMIT as i64])?;
-        let peers = "DELETE FROM greenlight_peer WHERE seen_ms < (SELECT seen_ms FROM greenlight_peer
-                     ORDER BY seen_ms DESC LIMIT 1 OFFSET ?1)";
-        state::run(conn, peers, [PEER_LIMIT as i64]).map(drop)
-    }
 }
 
 impl ServerStore for ServerDatabase {
@@ -286,6 +282,16 @@ impl ServerStore for ServerDatabase {
         });
         Ok(uploads.collect())
     }
+}
+
+/// Keeps the remembered tags and peers within their limits. Part of a commit, so that its failure is the commit's.
+fn prune(conn: &Connection) -> Result<(), Fault> {
+    let tags = "DELETE FROM greenlight_tag WHERE version <= (SELECT version FROM greenlight_tag
+                ORDER BY version DESC LIMIT 1 OFFSET ?1)";
+    state::run(conn, tags, [TAG_LIMIT as i64])?;
+    let peers = "DELETE FROM greenlight_peer WHERE seen_ms < (SELECT seen_ms FROM greenlight_peer
+                 ORDER BY seen_ms DESC LIMIT 1 OFFSET ?1)";
+    state::run(conn, peers, [PEER_LIMIT as i64]).map(drop)
 }
 
 /// Applies a part in the open transaction; the inner error is this part's own.
