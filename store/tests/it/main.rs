@@ -6,6 +6,7 @@ mod differential;
 mod files;
 mod identity;
 mod migrations;
+mod numbering;
 mod peers;
 mod poison;
 mod round_trip;
