@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use fastrand::Rng;
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
+use greenlight_core::limits::FRESHNESS;
 use greenlight_core::replica::{Fault, FaultKind, StoreReply, StoreRequest, perform};
 use greenlight_core::{Now, StatusState, Value, status};
 use greenlight_store::{ClientDatabase, Options, StatementError};
@@ -51,6 +52,10 @@ pub(crate) struct Client {
     /// The one timer that its driver set after the session last ran, by the monotonic clock.
     timer: Option<Now>,
     asleep: Option<(Time, Time)>,
+    /// Until when only one of its clocks may be wrong. A wall clock that is set back and a monotonic one that stands
+    /// still within one freshness deadline would leave nobody who knows how much time has passed.
+    jumped_until: Time,
+    slept_until: Time,
     full_until: Time,
     crash_at_apply: Option<u64>,
     paused: bool,
@@ -82,6 +87,8 @@ impl Client {
             held: VecDeque::new(),
             timer: None,
             asleep: None,
+            jumped_until: Time::default(),
+            slept_until: Time::default(),
             full_until: Time::default(),
             crash_at_apply: None,
             paused: false,
@@ -205,7 +212,7 @@ impl World {
     pub(crate) fn sleep(&mut self, index: usize, ms: u64) {
         let until = self.now.after_ms(ms);
         let client = &mut self.clients[index];
-        if client.process.is_some() && client.asleep.is_none() {
+        if client.process.is_some() && client.asleep.is_none() && client.jumped_until <= self.now {
             client.asleep = Some((self.now, until));
             self.at(until, Event::ClientWakes(index));
         }
@@ -219,6 +226,7 @@ impl World {
         let client = &mut self.clients[index];
         client.asleep = None;
         client.clock.slept(until.0 - since.0);
+        client.slept_until = self.now.after(FRESHNESS);
         let held = std::mem::take(&mut client.held);
         // Timers that are due run first when a machine wakes.
         self.wake_client(index)?;
@@ -259,9 +267,13 @@ impl World {
 
     pub(crate) fn jump(&mut self, index: usize, ms: i64) {
         let client = &mut self.clients[index];
-        if client.asleep.is_none() {
+        let back = ms < 0;
+        if client.asleep.is_none() && !(back && client.slept_until > self.now) {
             client.clock.jump(ms);
             client.unaware = true;
+            if back {
+                client.jumped_until = self.now.after(FRESHNESS);
+            }
         }
     }
 

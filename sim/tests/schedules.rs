@@ -1,6 +1,6 @@
 //! The ordinary run: two thousand schedules, each checked at every step and at its end.
 //!
-//! `GREENLIGHT_SIM_SCHEDULES=N` runs another number, `GREENLIGHT_SIM_SEED=S` one seed alone, with its trace.
+//! `GREENLIGHT_SIM_SCHEDULES=N` runs another number, `GREENLIGHT_SIM_SEED=S` one seed alone; with both, N seeds from S.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -24,11 +24,12 @@ fn say(text: &str) {
 
 #[test]
 fn every_promise_holds_at_every_step() {
-    let alone = number("GREENLIGHT_SIM_SEED");
-    let count = if alone.is_some() { 1 } else { number("GREENLIGHT_SIM_SCHEDULES").unwrap_or(SCHEDULES) };
+    let first = number("GREENLIGHT_SIM_SEED");
+    let ordinary = if first.is_some() { 1 } else { SCHEDULES };
+    let count = number("GREENLIGHT_SIM_SCHEDULES").unwrap_or(ordinary);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let began = Instant::now();
-    let (counts, failure) = run_many(alone.unwrap_or(0), count, None, threads);
+    let (counts, failure) = run_many(first.unwrap_or(0), count, None, threads);
     say(&counts.summary(began.elapsed()));
     let Some(failure) = failure else { return };
     explain(failure.seed);

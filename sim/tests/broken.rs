@@ -1,0 +1,28 @@
+//! Builds broken on purpose: each has to be caught, or the checks are worth nothing.
+
+use std::io::Write as _;
+
+use greenlight_sim::{Breakage, run_many};
+
+/// Schedules within which a defect has to show.
+const SCHEDULES: u64 = 300;
+
+#[test]
+fn every_broken_build_is_caught() {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut table = format!("{:<26} {:<20} {:>6} {:>10}\n", "broken on purpose", "caught by", "seed", "schedules");
+    let mut missed = Vec::new();
+    for breakage in Breakage::ALL {
+        let (counts, failure) = run_many(0, SCHEDULES, Some(breakage), threads);
+        match failure {
+            Some(failure) => {
+                let (name, check) = (format!("{breakage:?}"), format!("{:?}", failure.violation.check));
+                table += &format!("{name:<26} {check:<20} {:>6} {:>10}\n", failure.seed, counts.schedules);
+            }
+            None => missed.push(breakage),
+        }
+    }
+    // Shown even when the test passes.
+    std::io::stderr().write_all(table.as_bytes()).expect("stderr can be written");
+    assert!(missed.is_empty(), "not caught within {SCHEDULES} schedules each: {missed:?}");
+}
