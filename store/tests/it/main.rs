@@ -7,6 +7,7 @@ mod files;
 mod identity;
 mod migrations;
 mod numbering;
+mod parts;
 mod peers;
 mod poison;
 mod round_trip;
