@@ -6,6 +6,7 @@
 use greenlight_core::replica::Fault;
 use greenlight_core::{SiteId, Version};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::database::Database;
 use crate::fault::from_sqlite;
@@ -39,10 +40,11 @@ pub(crate) fn reattribute(
 /// Drops all rows, clocks, sites and what was remembered, and becomes `site`.
 pub(crate) fn begin_anew(database: &Database, site: SiteId) -> Result<(), Fault> {
     let conn = &database.conn;
-    // With the bit set, the deletions leave no tombstones.
-    state::one(conn, "SELECT crsql_internal_sync_bit(1)", [], |_| Ok(()))?;
+    // Without triggers the deletions leave no tombstones, and none of the app's can refuse them.
+    let triggers = |on| conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, on).map_err(from_sqlite);
+    triggers(false)?;
     let emptied = empty_tables(database);
-    database.clear_sync_bit()?;
+    triggers(true)?;
     emptied?;
     conn.execute_batch(state::FORGET).map_err(from_sqlite)?;
     conn.execute_batch("DELETE FROM crsql_site_id; DELETE FROM crsql_master WHERE key = 'pre_compact_dbversion';")
