@@ -5,6 +5,7 @@
 mod differential;
 mod files;
 mod identity;
+mod marks;
 mod migrations;
 mod numbering;
 mod parts;
