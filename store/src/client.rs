@@ -76,7 +76,8 @@ impl ClientDatabase {
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<(T, LocalCommit), E> {
         self.begin_transaction()?;
-        match work(&self.database.conn) {
+        let conn = &self.database.conn;
+        match conn.within_value_limit(|| work(conn)) {
             Ok(result) => Ok((result, self.commit_transaction()?)),
             Err(error) => {
                 self.rollback_transaction();

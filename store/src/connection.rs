@@ -17,7 +17,7 @@ use crate::guard::Guard;
 use crate::limits::{BUSY_TIMEOUT, CACHE_KIB, SQL_BYTES, SQL_PARAMETERS, STATEMENT_CACHE};
 use crate::options::Location;
 
-/// Room for a row whose every value is within its limit; the row itself is bounded by this.
+/// What the store itself may write: rows that grew by merges of values which were each within their limit.
 const ROW_BYTES: i32 = 4 * MAX_VALUE_BYTES as i32;
 
 /// An open connection with cr-sqlite, or a reading one without.
@@ -141,6 +141,15 @@ impl Connection {
     #[cfg(target_family = "wasm")]
     fn load_extension(&self, _path: &Path) -> Result<(), Fault> {
         Err(internal("extensions can't be loaded here"))
+    }
+
+    /// Runs an app's writes: a value that is too large for the protocol fails here, where it is written.
+    pub(crate) fn within_value_limit<T>(&self, work: impl FnOnce() -> T) -> T {
+        // The limit's number is one that SQLite knows, so setting it can't fail.
+        drop(self.conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES as i32));
+        let result = work();
+        drop(self.conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, ROW_BYTES));
+        result
     }
 
     /// Whether a build of cr-sqlite without our patches is in use.

@@ -3,10 +3,12 @@
 //! Where in the flow: SQLite asks while a statement of an app is prepared. While it runs nothing is asked, since the
 //! triggers of synchronised tables then prepare statements of their own on internal tables.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use crate::limits::STATEMENT_STEPS;
 use crate::schema::structure::is_internal;
 
 /// What is being judged; `None` while the store's own statements are prepared.
@@ -21,10 +23,19 @@ pub(crate) struct Judgement {
     pub(crate) reads: Vec<String>,
 }
 
-/// The authorizer of one connection. It stays installed, since installing one makes SQLite prepare all statements
-/// again.
+/// So many steps pass between two looks at what is left of a statement's budget.
+const STEPS_A_LOOK: i32 = 100_000;
+
+/// The authorizer and the step counter of one connection. They stay installed, since installing an authorizer makes
+/// SQLite prepare all statements again.
 #[derive(Debug)]
-pub(crate) struct Guard(State);
+pub(crate) struct Guard {
+    state: State,
+    /// Looks that the running statement has left; none are taken from the store's own.
+    looks: Arc<AtomicU64>,
+}
+
+const UNBOUNDED: u64 = u64::MAX;
 
 impl Guard {
     pub(crate) fn install(conn: &mut rusqlite::Connection) -> rusqlite::Result<Self> {
@@ -37,12 +48,37 @@ impl Guard {
                 Some(judgement) => judge(judgement, &context),
             }
         }))?;
-        Ok(Self(state))
+        let looks = Arc::new(AtomicU64::new(UNBOUNDED));
+        let left = looks.clone();
+        conn.progress_handler(
+            STEPS_A_LOOK,
+            Some(move || match left.load(Ordering::Relaxed) {
+                UNBOUNDED => false,
+                0 => true,
+                looks => {
+                    left.store(looks - 1, Ordering::Relaxed);
+                    false
+                }
+            }),
+        )?;
+        Ok(Self { state, looks })
+    }
+
+    /// Runs `work`, which SQLite interrupts when it takes more than [`STATEMENT_STEPS`].
+    pub(crate) fn bounded<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bounded_by(STATEMENT_STEPS / STEPS_A_LOOK as u64, work)
+    }
+
+    fn bounded_by<T>(&self, looks: u64, work: impl FnOnce() -> T) -> T {
+        self.looks.store(looks, Ordering::Relaxed);
+        let result = work();
+        self.looks.store(UNBOUNDED, Ordering::Relaxed);
+        result
     }
 
     /// Runs `prepare` with judgement, and returns what was found.
     pub(crate) fn judged<T>(&self, prepare: impl FnOnce() -> T) -> (T, Judgement) {
-        let set = |value| std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), value);
+        let set = |value| std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), value);
         set(Some(Judgement::default()));
         let prepared = prepare();
         (prepared, set(None).unwrap_or_default())
@@ -130,4 +166,25 @@ fn judge_pragma(name: &str, value: Option<&str>) -> Option<String> {
     let name = name.to_ascii_lowercase();
     let allowed = WITH_ARGUMENT.contains(&&*name) || value.is_none() && READING.contains(&&*name);
     (!allowed).then(|| format!("pragma `{name}` can't be used here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_without_end_is_ended_and_only_that() {
+        let mut conn = rusqlite::Connection::open_in_memory().unwrap();
+        let guard = Guard::install(&mut conn).unwrap();
+        let count = |rows: &str| {
+            let sql = format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n {rows}) SELECT count(*) FROM n"
+            );
+            conn.query_row(&sql, [], |row| row.get::<_, i64>(0))
+        };
+        let error = guard.bounded_by(10, || count("")).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        assert!(guard.bounded_by(10, || count("LIMIT 100")).is_ok());
+        assert_eq!(count("LIMIT 300000").unwrap(), 300_000, "the store's own statements take what they need");
+    }
 }

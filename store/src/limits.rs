@@ -37,6 +37,9 @@ pub const ROLLBACK_RETRIES: usize = 8;
 pub const RESULT_ROWS: usize = 1_000_000;
 /// Bytes of values that one statement may return.
 pub const RESULT_BYTES: usize = 256 * 1024 * 1024;
+/// Steps of SQLite's machine that one statement of an app or an operator may take: some ten seconds. Without it
+/// one endless query would hold the writer for ever.
+pub const STATEMENT_STEPS: u64 = 1_000_000_000;
 /// Longest SQL text of one request, in bytes.
 pub const SQL_BYTES: usize = 4 * 1024 * 1024;
 /// Parameters of one statement.

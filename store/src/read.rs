@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use greenlight_core::change::SENTINEL;
-use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_SEQUENCE};
+use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_SEQUENCE, MAX_VALUE_BYTES};
 use greenlight_core::protocol::ChangesEncoder;
 use greenlight_core::replica::{Author, Chunk, Fault, ReadPosition, ReadRequest};
 use greenlight_core::{Change, Cursor, PackedKey, SiteId, Value, Version};
@@ -228,6 +228,12 @@ impl Lane<'_> {
                 sequence: cell.sequence,
                 site: sites.site(cell.ordinal)?,
             };
+            if value::size(&change.value) > MAX_VALUE_BYTES {
+                let (table, column) = (&change.table, &change.column);
+                let message =
+                    format!("column `{column}` of a row of table `{table}` is larger than {MAX_VALUE_BYTES} bytes");
+                return Err(internal(message));
+            }
             if !visit(&change) {
                 return Ok(false);
             }

@@ -4,16 +4,17 @@
 //! holds. Never ends or begins that transaction.
 
 use greenlight_core::Value;
+use greenlight_core::limits::MAX_VALUE_BYTES;
 use greenlight_core::replica::Fault;
 use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::{Batch, Statement};
+use rusqlite::{Batch, ErrorCode, Statement};
 use thiserror::Error;
 
 use crate::connection::Connection;
 use crate::database::Database;
 use crate::fault::{from_sqlite, is_change_to_blame, sentence};
 use crate::guard::Judgement;
-use crate::limits::{RESULT_BYTES, RESULT_ROWS, SQL_BYTES, SQL_PARAMETERS};
+use crate::limits::{RESULT_BYTES, RESULT_ROWS, SQL_BYTES, SQL_PARAMETERS, STATEMENT_STEPS};
 use crate::value::{self, Bind};
 
 /// What a statement returned.
@@ -52,6 +53,15 @@ impl StatementError {
         if let Some(sentence) = judgement.denied {
             return Self::Denied(sentence);
         }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => {
+                return Self::TooLarge(format!("the statement takes more than {STATEMENT_STEPS} steps"));
+            }
+            Some(ErrorCode::TooBig) => {
+                return Self::TooLarge(format!("a value or a row is larger than {MAX_VALUE_BYTES} bytes"));
+            }
+            _ => {}
+        }
         if is_change_to_blame(&error) { Self::Sql(sentence(&error)) } else { Self::Fault(from_sqlite(error)) }
     }
 }
@@ -76,7 +86,11 @@ pub(crate) fn run(database: &Database, sql: &str, params: &[Value]) -> Result<An
             return Err(StatementError::Parameters("parameters can be given for one statement alone".to_owned()));
         }
         let before = conn.total_changes();
-        answer = collect(&mut statement, params)?;
+        answer = if statement.readonly() {
+            collect(conn, &mut statement, params)?
+        } else {
+            conn.within_value_limit(|| collect(conn, &mut statement, params))?
+        };
         drop(statement);
         // The total tells whether it wrote; it counts what the triggers of synchronised tables write as well.
         if conn.total_changes() != before {
@@ -123,7 +137,7 @@ pub(crate) fn query(database: &Database, sql: &str, params: &[Value]) -> Result<
     if !statement.readonly() {
         return Err(StatementError::Denied("a query only reads; use exec to write".to_owned()));
     }
-    let answer = collect(&mut statement, params)?;
+    let answer = collect(&database.conn, &mut statement, params)?;
     if prepare(&database.conn, &mut batch)?.0.is_some() {
         return Err(StatementError::Parameters("a query is one statement".to_owned()));
     }
@@ -147,6 +161,9 @@ fn check_sizes(sql: &str, params: &[Value]) -> Result<(), StatementError> {
     if params.len() > SQL_PARAMETERS {
         return Err(StatementError::TooLarge(format!("there are more than {SQL_PARAMETERS} parameters")));
     }
+    if params.iter().any(|param| value::size(param) > MAX_VALUE_BYTES) {
+        return Err(StatementError::TooLarge(format!("a parameter is larger than {MAX_VALUE_BYTES} bytes")));
+    }
     if sql.contains('\0') {
         return Err(StatementError::Sql("the SQL holds a NUL character".to_owned()));
     }
@@ -164,7 +181,11 @@ fn prepare<'c>(
     }
 }
 
-fn collect(statement: &mut Statement<'_>, params: &[Value]) -> Result<Answer, StatementError> {
+fn collect(conn: &Connection, statement: &mut Statement<'_>, params: &[Value]) -> Result<Answer, StatementError> {
+    conn.guard.bounded(|| collect_rows(statement, params))
+}
+
+fn collect_rows(statement: &mut Statement<'_>, params: &[Value]) -> Result<Answer, StatementError> {
     let expected = statement.parameter_count();
     if expected != params.len() {
         let message = format!("the statement takes {expected} parameters, {} were given", params.len());

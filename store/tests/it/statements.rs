@@ -149,3 +149,35 @@ fn an_operator_s_statement_is_a_version_like_any_other() {
     assert!(matches!(committed.done[..], [Done::Exec(Err(StatementError::Denied(_)))]));
     assert_eq!(committed.before, committed.head);
 }
+
+#[test]
+fn a_value_too_large_to_travel_fails_where_it_is_written() {
+    let mut alice = client(1);
+    let limit = greenlight_core::limits::MAX_VALUE_BYTES;
+    let large = Value::Blob(vec![0; limit + 1]);
+    assert!(matches!(alice.exec("INSERT INTO t VALUES (1, ?1, 1)", &[large]), Err(StatementError::TooLarge(_))));
+    let sql = format!("INSERT INTO t VALUES (1, zeroblob({}), 1)", limit + 1);
+    assert!(matches!(alice.exec(&sql, &[]), Err(StatementError::TooLarge(_))));
+    let written: Result<_, greenlight_core::replica::Fault> = alice.local_write(|conn| {
+        conn.execute(&sql, []).map_err(|error| greenlight_core::replica::Fault {
+            kind: greenlight_core::replica::FaultKind::Internal,
+            message: error.to_string(),
+        })
+    });
+    assert!(written.is_err());
+    assert!(rows(alice.connection(), "t").is_empty());
+
+    // Nearly as large travels, and so do two that meet in one row.
+    let mut server = server(2);
+    let mut bob = client(3);
+    let nearly = [Value::Blob(vec![7; limit - 1_000])];
+    alice.exec("INSERT INTO t (id, a) VALUES (1, ?1)", &nearly).unwrap();
+    bob.exec("INSERT INTO t (id, b) VALUES (1, ?1)", &nearly).unwrap();
+    for _ in 0..2 {
+        crate::peers::sync(&mut alice, &mut server);
+        crate::peers::sync(&mut bob, &mut server);
+    }
+    assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
+    assert_eq!(bob.digests().unwrap(), server.digests().unwrap());
+    assert_eq!(server.shelved(greenlight_store::Shelf::Quarantine, 1).unwrap(), []);
+}
