@@ -85,6 +85,8 @@ impl Guard {
     }
 }
 
+const DEFINITIONS: &str = "tables, views, indices and triggers are changed by the schema's file, not by statements";
+
 fn judge(judgement: &mut Judgement, context: &AuthContext<'_>) -> Authorization {
     let temporary = context.database_name == Some("temp");
     let denied = match context.action {
@@ -100,7 +102,11 @@ fn judge(judgement: &mut Judgement, context: &AuthContext<'_>) -> Authorization 
         | AuthAction::Update { table_name, .. }
         | AuthAction::Delete { table_name } => {
             let internal = is_internal(table_name) && !(temporary || is_schema_of_temp(table_name));
-            internal.then(|| format!("table `{table_name}` is internal and can't be written"))
+            internal.then(|| match table_name {
+                // What SQLite asks first when a table is created or dropped.
+                "sqlite_master" | "sqlite_schema" => DEFINITIONS.to_owned(),
+                _ => format!("table `{table_name}` is internal and can't be written"),
+            })
         }
         AuthAction::Function { function_name } => judge_function(function_name, context.accessor.is_some()),
         AuthAction::Pragma { pragma_name, pragma_value } => judge_pragma(pragma_name, pragma_value),
@@ -116,7 +122,7 @@ fn judge(judgement: &mut Judgement, context: &AuthContext<'_>) -> Authorization 
             Some("transactions are made around statements, not by them".to_owned())
         }
         AuthAction::Attach { .. } | AuthAction::Detach { .. } => Some("other files can't be attached".to_owned()),
-        _ => Some("tables, views, indices and triggers are changed by the schema's file, not by statements".to_owned()),
+        _ => Some(DEFINITIONS.to_owned()),
     };
     match denied {
         None => Authorization::Allow,
@@ -133,9 +139,17 @@ fn is_schema_of_temp(table: &str) -> bool {
 
 fn judge_function(name: &str, within_trigger: bool) -> Option<String> {
     let name = name.to_ascii_lowercase();
-    // What cr-sqlite offers apps: identity, version, packing, and fractional indices.
-    let harmless = ["crsql_site_id", "crsql_db_version", "crsql_pack_columns", "crsql_sha", "crsql_rows_impacted"];
-    let internal = name.starts_with("crsql_") && !name.starts_with("crsql_fract_") && !harmless.contains(&&*name);
+    // What cr-sqlite offers apps: identity, version, packing, and keys between two others. Its other functions for
+    // ordered lists create triggers and views.
+    let harmless = [
+        "crsql_site_id",
+        "crsql_db_version",
+        "crsql_pack_columns",
+        "crsql_sha",
+        "crsql_rows_impacted",
+        "crsql_fract_key_between",
+    ];
+    let internal = name.starts_with("crsql_") && !harmless.contains(&&*name);
     (name == "load_extension" || name == "fts3_tokenizer" || internal && !within_trigger)
         .then(|| format!("function `{name}` can't be called"))
 }
