@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod denials;
 mod differential;
 mod files;
 mod identity;
@@ -12,4 +13,5 @@ mod parts;
 mod peers;
 mod poison;
 mod round_trip;
+mod schemas;
 mod statements;
