@@ -9,10 +9,29 @@ use crate::peers::{client, exec, options, pull, push, random, schema};
 
 /// Statements of every kind, with values of every type; some fail, as they do in life.
 pub(crate) fn random_sql(draw: &mut impl FnMut() -> u64) -> String {
-    let values = ["NULL", "5", "5.0", "-1", "''", "'ü'", "x''", "x'00ff80'", "9223372036854775807", "0.1", "32768"];
-    let keys = ["0", "1", "-7", "127", "128", "255", "256", "32768", "65536", "9223372036854775807"];
-    let texts = ["''", "'a'", "'aa'", "'Ä'"];
-    let blobs = ["x''", "x'00'", "x'80ff'"];
+    let values = [
+        "NULL",
+        "5",
+        "5.0",
+        "-1",
+        "''",
+        "'ü'",
+        "x''",
+        "x'00ff80'",
+        "9223372036854775807",
+        "0.1",
+        "32768",
+        "-0.0",
+        "9e999",
+        "-9223372036854775808",
+        "'a' || char(0) || 'b'",
+        "printf('%300c', 'x')",
+        "zeroblob(200)",
+    ];
+    let keys =
+        ["0", "1", "-7", "127", "128", "255", "256", "32768", "65536", "9223372036854775807", "-9223372036854775808"];
+    let texts = ["''", "'a'", "'aa'", "'Ä'", "'a' || char(0) || 'b'", "printf('%200c', 'k')"];
+    let blobs = ["x''", "x'00'", "x'80ff'", "zeroblob(130)"];
     let mut pick = |list: &[&str]| list[(draw() % list.len() as u64) as usize].to_owned();
     let (k, l, a, b) = (pick(&keys), pick(&keys), pick(&values), pick(&values));
     let (x, y, n) = (pick(&texts), pick(&blobs), pick(&["0", "1", "50"]));
@@ -86,11 +105,11 @@ fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
     changes
 }
 
-/// All pages of a range, with what each said is left.
-fn paged(server: &mut ServerDatabase, since: Version, until: Option<Version>, author: Author) -> Vec<Change> {
+/// All changes of a range, and how many pages they took; with what each said is left.
+fn paged(server: &mut ServerDatabase, since: Version, until: Option<Version>, author: Author) -> (Vec<Change>, usize) {
     let until = until.map(|version| Cursor { version, tag: Tag(1) });
     let mut request = ReadRequest { since, until, after: None, author };
-    let (mut changes, mut left) = (Vec::new(), None);
+    let (mut changes, mut left, mut pages) = (Vec::new(), None, 0);
     loop {
         let chunk = server.read(&request).unwrap();
         if let Some(left) = left {
@@ -98,11 +117,12 @@ fn paged(server: &mut ServerDatabase, since: Version, until: Option<Version>, au
         }
         assert!(chunk.next.is_some() || chunk.remaining == 0);
         changes.extend(chunk.changes.decode().unwrap());
+        pages += 1;
         left = Some(chunk.remaining);
         request.until = Some(chunk.until);
         match chunk.next {
             Some(next) => request.after = Some(next),
-            None => return changes,
+            None => return (changes, pages),
         }
     }
 }
@@ -125,7 +145,8 @@ fn pages_hold_what_crsql_changes_holds() {
                     };
                     let end = until.unwrap_or(head);
                     let expected = stock(server.connection(), since, end, filter, &site);
-                    let found = paged(&mut server, since, until, author);
+                    let (found, pages) = paged(&mut server, since, until, author);
+                    assert!(part_bytes > 1 || pages >= found.len(), "a page each");
                     assert_eq!(
                         sorted(found),
                         expected,
