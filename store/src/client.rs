@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::apply::{Failure, Poison};
 use crate::aside::{self, Shelf, Shelved};
 use crate::database::{Database, OpenError, Role};
-use crate::fault::out_of_order;
+use crate::fault::{internal, out_of_order};
 use crate::limits::WRITTEN_LIMIT;
 use crate::options::Options;
 use crate::schema::Schema;
@@ -61,7 +61,7 @@ impl ClientDatabase {
     pub fn reopen(options: Options) -> Result<Self, OpenError> {
         let schema = match &options.location {
             crate::Location::File(path) => crate::reader::schema_of(path)?,
-            crate::Location::Memory => return Err(crate::fault::internal("only a file can be opened again").into()),
+            crate::Location::Memory => return Err(internal("only a file can be opened again").into()),
         };
         Self::open(options, &schema)
     }
@@ -140,7 +140,7 @@ impl ClientDatabase {
         if self.open.is_none() {
             return self.local_exec(sql, params);
         }
-        let answer = statement::in_savepoint(&self.database, sql, params);
+        let answer = statement::in_savepoint(&self.database, sql, params, None);
         if self.database.conn.is_autocommit() {
             self.rollback_transaction();
         }
@@ -248,6 +248,9 @@ impl ClientDatabase {
         let tables = self.database.changed_above(before)?;
         if tables.is_empty() {
             return Ok(tables);
+        }
+        if let Some(sentence) = self.database.wide_key(before)? {
+            return Err(internal(sentence));
         }
         let version = self.database.largest_version()?;
         upload::prepare(&mut self.database, version, self.prepared_may_be_sent)?;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use greenlight_core::limits::MAX_KEY_BYTES;
 use greenlight_core::replica::{Fault, FaultKind};
 use greenlight_core::{SiteId, Tag, Version};
 use thiserror::Error;
@@ -196,6 +197,21 @@ impl Database {
         let heads = self.heads()?;
         let changed = self.tables.iter().zip(heads).filter(|(_, head)| *head > version);
         Ok(changed.map(|(table, _)| table.name.to_string()).collect())
+    }
+
+    /// What is wrong with a key that was written above `version`: SQLite takes larger ones than peers do, and a row
+    /// that can't travel would hold up all others for ever.
+    pub(crate) fn wide_key(&self, version: Version) -> Result<Option<String>, Fault> {
+        for table in &self.tables {
+            let Some(sql) = &table.wide_key else { continue };
+            if state::exists(&self.conn, sql, [version.to_sql()])? {
+                return Ok(Some(format!(
+                    "a primary key of table `{}` is larger than {MAX_KEY_BYTES} bytes",
+                    table.name
+                )));
+            }
+        }
+        Ok(None)
     }
 
     fn heads(&self) -> Result<Vec<Version>, Fault> {

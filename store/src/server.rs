@@ -141,7 +141,7 @@ impl ServerDatabase {
                 done.push(match one {
                     Work::Upload(part) => Done::Upload(upload(database, part, poison)?),
                     Work::Exec { sql, params } => {
-                        let answer = statement::in_savepoint(database, sql, params);
+                        let answer = statement::in_savepoint(database, sql, params, Some(before.version));
                         if database.conn.is_autocommit() {
                             return Err(Failure::RolledBack(0));
                         }

@@ -3,9 +3,9 @@
 //! Where in the flow: behind a client's `exec` and a server's `/exec`, always inside a transaction that the caller
 //! holds. Never ends or begins that transaction.
 
-use greenlight_core::Value;
 use greenlight_core::limits::MAX_VALUE_BYTES;
 use greenlight_core::replica::Fault;
+use greenlight_core::{Value, Version};
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, ErrorCode, Statement};
 use thiserror::Error;
@@ -108,11 +108,23 @@ pub(crate) fn run(database: &Database, sql: &str, params: &[Value]) -> Result<An
 }
 
 /// The same in a savepoint: when it fails nothing of it stays, and the transaction goes on, unless the statement
-/// has rolled that back too.
-pub(crate) fn in_savepoint(database: &Database, sql: &str, params: &[Value]) -> Result<Answer, StatementError> {
+/// has rolled that back too. Where `above` is given, the keys of rows written above it are looked at as well.
+pub(crate) fn in_savepoint(
+    database: &Database,
+    sql: &str,
+    params: &[Value],
+    above: Option<Version>,
+) -> Result<Answer, StatementError> {
     let batch = |sql: &str| database.conn.execute_batch(sql).map_err(|error| StatementError::Fault(from_sqlite(error)));
     batch("SAVEPOINT greenlight_statement")?;
-    match run(database, sql, params) {
+    let answer = run(database, sql, params).and_then(|answer| match above {
+        Some(above) if answer.changes > 0 => match database.wide_key(above)? {
+            Some(sentence) => Err(StatementError::TooLarge(sentence)),
+            None => Ok(answer),
+        },
+        _ => Ok(answer),
+    });
+    match answer {
         Ok(answer) => {
             batch("RELEASE greenlight_statement")?;
             Ok(answer)

@@ -6,10 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use greenlight_core::limits::{MAX_KEY_BYTES, MAX_KEY_COLUMNS};
 use greenlight_core::{PackedKey, Value};
 
 use crate::schema::Schema;
 use crate::schema::structure::{Affinity, Table};
+
+/// What a column of a packed key takes beside its text or blob, at most: its type and its length.
+const KEY_COLUMN_OVERHEAD_BYTES: usize = 9;
 
 /// One table as the engine uses it.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct TableSql {
     pub(crate) row: String,
     /// The largest version.
     pub(crate) head: String,
+    /// Whether a row that was written above ?1 has a key too large to travel; `None` where keys are small numbers.
+    pub(crate) wide_key: Option<String>,
     /// Own entries above ?1: how many, the lowest and the highest version.
     pub(crate) own: String,
 }
@@ -54,10 +60,14 @@ impl TableSql {
         let range = "(db_version, key, col_name) > (?1, ?2, ?3) AND db_version <= ?4";
         // Naming the parameter in every variant keeps their number equal.
         let whose = ["?5 IS NULL", "site_id = ?5", "site_id <> ?5"];
+        let key_is_rowid = !table.without_rowid && table.key.len() == 1 && table.key[0].declared == "INTEGER";
+        let lengths = table.key.iter().map(|column| format!("length(CAST(k.{} AS BLOB))", quote(&column.name)));
+        let lengths = lengths.collect::<Vec<_>>().join(" + ");
+        let room = MAX_KEY_BYTES - 1 - table.key.len().min(MAX_KEY_COLUMNS) * KEY_COLUMN_OVERHEAD_BYTES;
         Self {
             name: name.clone(),
             key_affinities: table.key.iter().map(|column| column.affinity).collect(),
-            key_is_rowid: !table.without_rowid && table.key.len() == 1 && table.key[0].declared == "INTEGER",
+            key_is_rowid,
             columns: table.columns.iter().enumerate().map(|(index, column)| (column.name.clone(), index)).collect(),
             scan: whose.map(|whose| {
                 format!(
@@ -74,6 +84,12 @@ impl TableSql {
                 joined.join(" AND ")
             ),
             head: format!("SELECT max(db_version) FROM {clock}"),
+            wide_key: (!key_is_rowid).then(|| {
+                format!(
+                    "SELECT 1 FROM {clock} c JOIN {keys} k ON k.__crsql_key = c.key
+                     WHERE c.db_version > ?1 AND {lengths} > {room}"
+                )
+            }),
             own: format!(
                 "SELECT count(*), min(db_version), max(db_version) FROM {clock} WHERE db_version > ?1 AND site_id = 0"
             ),

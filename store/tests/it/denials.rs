@@ -103,6 +103,32 @@ fn a_statement_that_fails_in_a_transaction_leaves_the_others() {
     assert_eq!(alice.exec("INSERT INTO mark VALUES ('kept')", &[]).unwrap().1.outbox.changes, 3);
 }
 
+/// SQLite takes larger keys than peers do: such a row could never be sent, and all behind it would wait for ever.
+#[test]
+fn a_key_too_large_to_travel_fails_where_it_is_written() {
+    let (mut alice, mut server) = (client(1), server(2));
+    let long = "x".repeat(greenlight_core::limits::MAX_KEY_BYTES);
+    for sql in ["INSERT INTO mark VALUES (?1)", "INSERT INTO pair (x, y) VALUES ('a', CAST(?1 AS BLOB))"] {
+        let params = vec![Value::Text(long.clone())];
+        let error = alice.exec(sql, &params).unwrap_err();
+        assert!(error.to_string().contains("primary key"), "{error}");
+        alice.begin_transaction().unwrap();
+        alice.exec(sql, &params).unwrap();
+        assert!(alice.commit_transaction().is_err());
+        let good =
+            Work::Exec { sql: "INSERT INTO t SELECT 1 + max(0, count(*)), 1, 1 FROM t".to_owned(), params: vec![] };
+        let done = server.commit(&[Work::Exec { sql: sql.to_owned(), params }, good]).unwrap().done;
+        assert!(matches!(done[..], [Done::Exec(Err(StatementError::TooLarge(_))), Done::Exec(Ok(_))]), "{done:?}");
+    }
+    for database in [alice.connection(), server.connection()] {
+        assert!(rows(database, "mark").is_empty() && rows(database, "pair").is_empty());
+    }
+    assert_eq!(rows(server.connection(), "t").len(), 2);
+    alice.exec("INSERT INTO mark VALUES (?1)", &[Value::Text("x".repeat(8_000))]).unwrap();
+    crate::peers::sync(&mut alice, &mut server);
+    assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
+}
+
 #[test]
 fn several_statements_are_all_done_or_none() {
     let mut alice = client(1);
