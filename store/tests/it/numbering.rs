@@ -129,6 +129,27 @@ fn a_follower_sees_all_that_others_write() {
     }
 }
 
+/// cr-sqlite forgets entries when it compacts a table's clocks; the numbers that they had stay used.
+#[test]
+fn another_process_begins_above_the_head_even_where_the_clocks_are_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut server = open(&path, 1);
+    for id in 0..5 {
+        exec(&mut server, &format!("INSERT INTO t VALUES ({id}, 1, 1)"));
+    }
+    let head = server.facts().unwrap().head;
+    drop(server);
+    Connection::open(&path).unwrap().execute_batch("DELETE FROM t__crsql_clock WHERE db_version > 2").unwrap();
+    let other = other_process(&path);
+    other.execute_batch("INSERT INTO mark VALUES ('a')").unwrap();
+    crsqlite::finalize(&other).unwrap();
+    let mut server = open(&path, 1);
+    let after = server.facts().unwrap().head;
+    assert!(after.version > head.version, "{after:?} is not above {head:?}");
+    assert!(exec(&mut server, "INSERT INTO mark VALUES ('b')").head.version > after.version);
+}
+
 fn upload(changes: Vec<greenlight_core::Change>) -> UploadPart {
     let until = Bound { version: Version::new(1).unwrap(), tag: Tag(1) };
     UploadPart { site: SiteId([9; 16]), since: Version::ZERO, until, last: true, changes }
