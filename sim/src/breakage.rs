@@ -6,7 +6,7 @@
 use greenlight_core::change::Change;
 use greenlight_core::protocol::{ClientMessage, EncodedChanges, Pong, ServerMessage, WriterState};
 use greenlight_core::replica::{
-    Applied, Chunk, ClientState, ClientStore, DownloadPart, Fault, Outbox, ReadRequest, UploadPlan,
+    Applied, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
 };
 use greenlight_core::{Bound, Cursor, Lineage};
 use greenlight_store::{ClientDatabase, Committed, ServerDatabase};
@@ -40,11 +40,15 @@ pub enum Breakage {
     SentinelDropped,
     /// A client takes any bound for one that it sent, so a copy never notices that it is one.
     TwinUnnoticed,
+    /// The first range of a connection leaves out what the same site brought on another.
+    TwinFilteredOut,
+    /// A client forgets that it has more than its cursor says, when the server comes back from a backup.
+    TornRangeForgotten,
 }
 
 impl Breakage {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AcknowledgedBeforeCommit,
         Self::CursorBeforeApply,
         Self::PartLost,
@@ -56,6 +60,8 @@ impl Breakage {
         Self::TagIgnored,
         Self::SentinelDropped,
         Self::TwinUnnoticed,
+        Self::TwinFilteredOut,
+        Self::TornRangeForgotten,
     ];
 }
 
@@ -83,10 +89,8 @@ impl BrokenClient<'_> {
     }
 
     fn counted(&self, mut outbox: Outbox) -> Result<Outbox, Fault> {
-        count_unsent(self.breakage, self.database.connection(), self.memory, &mut outbox).map_err(|error| Fault {
-            kind: greenlight_core::replica::FaultKind::Internal,
-            message: error.to_string(),
-        })?;
+        count_unsent(self.breakage, self.database.connection(), self.memory, &mut outbox)
+            .map_err(|error| internal(&error))?;
         Ok(outbox)
     }
 }
@@ -103,6 +107,10 @@ impl ClientStore for BrokenClient<'_> {
     }
 
     fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
+        if self.is(Breakage::TornRangeForgotten) {
+            let forget = "UPDATE greenlight_state SET value = 0 WHERE key = 'torn'";
+            self.database.connection().execute(forget, []).map_err(|error| internal(&error))?;
+        }
         self.database.adopt(lineage, held)
     }
 
@@ -149,6 +157,10 @@ impl ClientStore for BrokenClient<'_> {
         };
         Ok((applied, self.counted(outbox)?))
     }
+}
+
+fn internal(error: &rusqlite::Error) -> Fault {
+    Fault { kind: FaultKind::Internal, message: error.to_string() }
 }
 
 fn count_unsent(

@@ -404,7 +404,7 @@ impl World {
     }
 
     fn perform(&mut self, index: usize, request: StoreRequest) -> Result<(), Violation> {
-        let what = format!("{request:?}");
+        let what = if self.is_traced() { format!("{request:?}") } else { String::new() };
         let breakage = self.breakage;
         let client = &mut self.clients[index];
         let now = client.now(self.now);

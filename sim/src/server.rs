@@ -352,7 +352,13 @@ impl World {
         if life != self.server.life {
             return Ok(());
         }
-        let request = if self.shared_pages { ReadRequest { author: Author::Any, ..request } } else { request };
+        let site = self.server.sessions.get(&wire).and_then(|seat| seat.site);
+        let author = match site {
+            Some(site) if self.breakage == Some(Breakage::TwinFilteredOut) => Author::Except(site),
+            _ if self.shared_pages => Author::Any,
+            _ => request.author,
+        };
+        let request = ReadRequest { author, ..request };
         let Some(database) = &mut self.server.database else { return Ok(()) };
         let mut chunk = database.read(&request).map_err(|fault| self.fault("read a page", &fault))?;
         if self.breakage == Some(Breakage::SentinelDropped) {

@@ -192,6 +192,11 @@ impl World {
         }
     }
 
+    /// Whether somebody wants to read it.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
     /// What was written down.
     pub(crate) fn take_trace(&mut self) -> Vec<String> {
         self.trace.take().unwrap_or_default()

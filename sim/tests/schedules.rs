@@ -8,7 +8,7 @@ use std::time::Instant;
 use greenlight_sim::{generate, run, run_many, shrink};
 
 /// Schedules of the ordinary run.
-const SCHEDULES: u64 = 1_000;
+const SCHEDULES: u64 = 2_000;
 /// The lines of a trace that are printed: the last.
 const LINES: usize = 3_000;
 

@@ -140,3 +140,55 @@ impl ClientSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::position::{Tag, Version};
+
+    fn cursor(version: u64) -> Cursor {
+        Cursor { version: Version::new(version).unwrap(), tag: Tag(7) }
+    }
+
+    fn pinged(number: u64) -> Heartbeat {
+        let mut heartbeat = Heartbeat::new(0);
+        heartbeat.start(cursor(5), WriterState::Commits);
+        heartbeat.number = number;
+        heartbeat.sent.push_back((number, Now::default()));
+        heartbeat
+    }
+
+    fn pong(number: u64) -> Pong {
+        Pong { number, head: cursor(5), writer: WriterState::Commits }
+    }
+
+    #[test]
+    fn a_range_in_parts_proves_nothing_that_was_answered_before_its_end() {
+        let mut whole = pinged(1);
+        assert!(whole.answered(pong(1)));
+        whole.reached(cursor(5));
+        assert!(whole.caught_up.is_some());
+
+        let mut parts = pinged(1);
+        assert!(parts.answered(pong(1)));
+        parts.reached_in_parts(cursor(5));
+        assert_eq!(parts.caught_up, None);
+        parts.sent.push_back((2, Now::default()));
+        assert!(parts.answered(pong(2)));
+        assert!(parts.caught_up.is_some());
+    }
+
+    #[test]
+    fn an_answer_of_another_connection_is_none_of_this() {
+        let mut heartbeat = pinged(1);
+        heartbeat.stop();
+        heartbeat.start(cursor(5), WriterState::Commits);
+        heartbeat.number += 1;
+        heartbeat.sent.push_back((heartbeat.number, Now::default()));
+        assert!(!heartbeat.answered(pong(1)));
+        assert!(heartbeat.answered(pong(2)));
+    }
+}
