@@ -4,6 +4,8 @@
 //! the bound. A change is bound with `db_version` 0: one commit is one version, and no peer's number has an effect.
 //! Never lets one change stop another, and never leaves cr-sqlite's sync bit set.
 
+mod absent;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use greenlight_core::replica::{Applied, Fault};
 use greenlight_core::{Change, SiteId, Value};
 use rusqlite::CachedStatement;
 
+use self::absent::AbsentRows;
 use crate::aside::{self, Shelf};
 use crate::database::Database;
 use crate::fault::{from_sqlite, is_change_to_blame, sentence};
@@ -52,8 +55,8 @@ impl Poison {
         Self { careful: true, ..Self::default() }
     }
 
-    /// Takes note of a culprit, after the fast way by going the careful one. Each further call makes the next attempt reach further, so attempts are bounded by
-    /// [`ROLLBACK_RETRIES`] and the number of tables.
+    /// Takes note of a culprit, after the fast way by going the careful one. Each further call makes the next attempt
+    /// reach further, so attempts are bounded by [`ROLLBACK_RETRIES`] and the number of tables.
     pub(crate) fn add(&mut self, place: usize, changes: &[Change]) {
         if !std::mem::replace(&mut self.careful, true) {
             return;
@@ -192,14 +195,43 @@ impl Database {
 
     /// The fast way: the caller's transaction is the only net.
     fn apply_all(&self, changes: &[Change], good: &[usize]) -> Result<(), Failure> {
-        let mut insert = self.conn.prepare_cached(INSERT).map_err(from_sqlite)?;
-        for &place in good {
-            if let Err(error) = insert_change(&mut insert, &changes[place]) {
-                drop(insert);
-                self.clear_sync_bit()?;
-                let blame = is_change_to_blame(&error);
-                return Err(if blame { Failure::RolledBack(place) } else { from_sqlite(error).into() });
+        if good.is_empty() {
+            return Ok(());
+        }
+        let applied = self.apply_rows(changes, good);
+        self.clear_sync_bit()?;
+        applied.map_err(
+            |(place, error)| {
+                if is_change_to_blame(&error) { Failure::RolledBack(place) } else { from_sqlite(error).into() }
+            },
+        )
+    }
+
+    /// Row by row: those that are not here yet straight into the tables, all others through cr-sqlite. May leave the
+    /// sync bit set. An error comes with the place of a change of its row.
+    fn apply_rows(&self, changes: &[Change], good: &[usize]) -> Result<(), (usize, rusqlite::Error)> {
+        let at = |place| move |error| (place, error);
+        let begin = at(good[0]);
+        let mut absent = AbsentRows::new(self).map_err(begin)?;
+        let mut insert = self.conn.prepare_cached(INSERT).map_err(begin)?;
+        let mut set_bit = self.conn.prepare_cached("SELECT crsql_internal_sync_bit(1)").map_err(begin)?;
+        let mut bit_is_set = false;
+        for row in good.chunk_by(|&a, &b| changes[a].table == changes[b].table && changes[a].key == changes[b].key) {
+            let table = self.table(&changes[row[0]].table);
+            if let Some(table) = table.filter(|table| absent.suits(table, changes, row)) {
+                if !bit_is_set {
+                    set_bit.query_row([], |_| Ok(())).map_err(at(row[0]))?;
+                    bit_is_set = true;
+                }
+                if absent.insert(table, changes).map_err(at(row[0]))? {
+                    continue;
+                }
             }
+            for &place in row {
+                insert_change(&mut insert, &changes[place]).map_err(at(place))?;
+            }
+            // cr-sqlite sets it and clears it for itself.
+            bit_is_set = false;
         }
         Ok(())
     }

@@ -107,16 +107,24 @@ impl ClientDatabase {
     /// A [`Fault`]; then nothing of the transaction stays.
     pub fn commit_transaction(&mut self) -> Result<LocalCommit, Fault> {
         let Some(before) = self.open.take() else { return Err(out_of_order("no transaction is open")) };
-        match self.record(before).and_then(|tables| self.database.commit().map(|()| tables)) {
-            Ok(tables) => {
-                self.prepared_may_be_sent &= tables.is_empty();
-                Ok(LocalCommit { outbox: self.outbox()?, tables })
+        match self.conclude(before) {
+            Ok(commit) => {
+                self.prepared_may_be_sent &= commit.tables.is_empty();
+                Ok(commit)
             }
             Err(fault) => {
                 self.database.rollback();
                 Err(fault)
             }
         }
+    }
+
+    /// Everything that can fail comes before the commit: a write that is on disk is never reported as failed.
+    fn conclude(&mut self, before: Version) -> Result<LocalCommit, Fault> {
+        let tables = self.record(before)?;
+        let outbox = self.outbox()?;
+        self.database.commit()?;
+        Ok(LocalCommit { outbox, tables })
     }
 
     /// Drops the app's transaction, if one is open.

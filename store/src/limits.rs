@@ -49,6 +49,6 @@ pub const SCHEMA_BYTES: usize = 4 * 1024 * 1024;
 /// Added to the column version of cells that a build of cr-sqlite without our patches moved to another key: what
 /// the key held before can't be known any more, so it is surely exceeded.
 pub const FOREIGN_MOVE_STEP: u64 = 1 << 16;
-/// Changes that share a savepoint while they are applied the careful way. SQLite walks a savepoint's whole journal at the end of each
-/// statement within it, so that one savepoint around a large part would cost the square of its size.
+/// Changes that share a savepoint while they are applied the careful way. SQLite walks a savepoint's whole journal at
+/// the end of each statement within it, so that one savepoint around a large part would cost the square of its size.
 pub const SAVEPOINT_CHANGES: usize = 64;

@@ -36,6 +36,10 @@ pub(crate) struct TableSql {
     pub(crate) wide_key: Option<String>,
     /// Own entries above ?1: how many, the lowest and the highest version.
     pub(crate) own: String,
+    /// Gives a key its number in cr-sqlite's table of keys, unless it has one.
+    pub(crate) insert_key: String,
+    /// The key's columns, quoted and listed.
+    key_list: String,
 }
 
 /// Which entries of a clock a statement looks at; an index into [`TableSql::scan`].
@@ -53,6 +57,7 @@ impl TableSql {
             names.map(|column| format!("{prefix}{}", quote(column))).collect::<Vec<_>>().join(", ")
         };
         let key = identifiers(&mut table.key.iter().map(|column| &column.name), "k.");
+        let key_list = identifiers(&mut table.key.iter().map(|column| &column.name), "");
         let columns = identifiers(&mut table.columns.iter().map(|column| &column.name), ", t.").replace(", , ", ", ");
         let joined: Vec<String> =
             table.key.iter().map(|column| format!("t.{0} = k.{0}", quote(&column.name))).collect();
@@ -93,7 +98,31 @@ impl TableSql {
             own: format!(
                 "SELECT count(*), min(db_version), max(db_version) FROM {clock} WHERE db_version > ?1 AND site_id = 0"
             ),
+            insert_key: format!(
+                "INSERT OR IGNORE INTO {keys} ({key_list}) VALUES ({})",
+                parameters(1, table.key.len())
+            ),
+            key_list,
         }
+    }
+
+    /// Writes a new row with some of its columns. Parameters: the key's columns, then these.
+    pub(crate) fn insert_row(&self, columns: &[&str]) -> String {
+        let list: String = columns.iter().map(|column| format!(", {}", quote(column))).collect();
+        let parameters = parameters(1, self.key_count() + columns.len());
+        format!("INSERT INTO {} ({}{list}) VALUES ({parameters})", quote(&self.name), self.key_list)
+    }
+
+    /// Writes the clocks of a new row. Parameters: the key's number and the version, then for each column the column's
+    /// version, the site's ordinal and the sequence.
+    pub(crate) fn insert_clocks(&self, columns: &[&str]) -> String {
+        let row = |(index, column): (usize, &&str)| {
+            let first = 3 + index * 3;
+            format!("(?1, {}, ?{first}, ?2, ?{}, ?{})", text(column), first + 1, first + 2)
+        };
+        let rows = columns.iter().enumerate().map(row).collect::<Vec<_>>().join(", ");
+        let clock = self.clock();
+        format!("INSERT INTO {clock} (key, col_name, col_version, db_version, site_id, seq) VALUES {rows}")
     }
 
     pub(crate) fn key_count(&self) -> usize {
@@ -131,6 +160,16 @@ pub(crate) fn tables(schema: &Schema) -> Vec<TableSql> {
 /// A name as SQL.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Numbered parameters, listed.
+fn parameters(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
 fn keeps(affinity: Affinity, value: &Value) -> bool {

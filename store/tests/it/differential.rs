@@ -1,6 +1,6 @@
 //! The fast ways held against cr-sqlite's own: pages against `crsql_changes`, on databases made at random.
 
-use greenlight_core::replica::{Author, ClientStore, ReadRequest, ServerStore};
+use greenlight_core::replica::{Applied, Author, ClientStore, ReadRequest, ServerStore, UploadPart};
 use greenlight_core::{Change, Cursor, PackedKey, SiteId, Tag, Version};
 use greenlight_store::{ClientDatabase, Location, ServerDatabase};
 use rusqlite::Connection;
@@ -156,6 +156,71 @@ fn pages_hold_what_crsql_changes_holds() {
             }
         }
     }
+}
+
+/// As cr-sqlite applies them, in one transaction.
+fn apply_by_stock(conn: &Connection, changes: &[Change]) {
+    conn.execute_batch("BEGIN").unwrap();
+    for change in changes {
+        let sql = "INSERT INTO crsql_changes (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq)
+                   VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
+        let value = match change.value.clone() {
+            greenlight_core::Value::Null => rusqlite::types::Value::Null,
+            greenlight_core::Value::Integer(number) => rusqlite::types::Value::Integer(number),
+            greenlight_core::Value::Real(number) => rusqlite::types::Value::Real(number),
+            greenlight_core::Value::Text(text) => rusqlite::types::Value::Text(text),
+            greenlight_core::Value::Blob(blob) => rusqlite::types::Value::Blob(blob),
+        };
+        let numbers =
+            [change.column_version, change.causal_length, change.sequence].map(|number| i64::try_from(number).unwrap());
+        let (key, site) = (change.key.as_bytes(), &change.site.0[..]);
+        let params = (&*change.table, key, &*change.column, value, numbers[0], site, numbers[1], numbers[2]);
+        conn.execute(sql, params).unwrap();
+    }
+    conn.execute_batch("COMMIT").unwrap();
+}
+
+#[test]
+fn parts_are_applied_as_cr_sqlite_applies_them() {
+    let mut whole_rows = 0;
+    for seed in 0..150 {
+        let mut draw = random(seed + 7_000);
+        let (mut source, _) = random_server(seed, 60);
+        let (mut changes, _) = paged(&mut source, Version::ZERO, None, Author::Any);
+        // Cut anywhere, in the order in which they were read or in any other, and some of them twice.
+        if draw().is_multiple_of(2) {
+            changes.sort_by_cached_key(|_| draw());
+        }
+        let mut parts: Vec<&[Change]> = Vec::new();
+        let mut rest = &changes[..];
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(1 + (draw() % rest.len() as u64) as usize);
+            parts.push(part);
+            rest = others;
+        }
+        parts.extend(parts.first().copied());
+        let [mut tested, oracle] =
+            [0, 1].map(|_| ServerDatabase::open(options(seed, Location::Memory), &schema()).unwrap());
+        for part in parts {
+            let site = SiteId([9; 16]);
+            let until = greenlight_core::Bound { version: Version::new(1).unwrap(), tag: Tag(1) };
+            let upload = UploadPart { site, since: Version::ZERO, until, last: false, changes: part.to_vec() };
+            let applied = tested.apply(&[upload]).unwrap().remove(0).unwrap();
+            assert_eq!(applied, Applied::default(), "seed {seed}");
+            apply_by_stock(oracle.connection(), part);
+            whole_rows +=
+                part.chunk_by(|a, b| a.table == b.table && a.key == b.key).filter(|row| row.len() > 1).count();
+        }
+        let highest = Version::new(greenlight_core::limits::MAX_VERSION).unwrap();
+        let all = |server: &ServerDatabase| stock(server.connection(), Version::ZERO, highest, "true", &[]);
+        assert_eq!(all(&tested), all(&oracle), "seed {seed}");
+        let rows = |server: &ServerDatabase| crate::peers::all_rows(server.connection());
+        assert_eq!(rows(&tested), rows(&oracle), "seed {seed}");
+        // Nothing is left behind that would hide a later local write.
+        let bit: i64 = tested.connection().query_row("SELECT crsql_internal_sync_bit()", [], |row| row.get(0)).unwrap();
+        assert_eq!(bit, 0, "seed {seed}");
+    }
+    assert!(whole_rows > 500, "{whole_rows} rows came together");
 }
 
 #[test]
