@@ -10,7 +10,7 @@ const SCHEDULES: u64 = 600;
 /// Where to begin: the rarer defects need a combination that the first seeds don't have.
 fn first_seed(breakage: Breakage) -> u64 {
     match breakage {
-        Breakage::TwinFilteredOut => 200,
+        Breakage::TwinFilteredOut => 700,
         Breakage::TornRangeForgotten => 330,
         _ => 0,
     }
