@@ -150,7 +150,7 @@ test("the native client and a browser see each other's writes", async ({ server,
   await light(page, "synced");
   await exec(page, add, ["9780000000019", "From the browser"]);
   await light(page, "synced");
-  const file = path.join(server.data, "..", `${path.basename(server.data)}.laptop`);
+  const file = path.join(server.folder, "laptop.db");
   const now = ["sync", "now", "--db", file, "--remote", `${server.url}/shop`, "--schema", path.join(built.schemas, "shop.sql")];
   const first = await cli(now);
   expect(first.said).toContain("are in step");

@@ -24,6 +24,12 @@ type Action = { id: string; text: string; remedies: Remedy[]; danger?: boolean; 
 /** Named limit: a blob for download is named by database and minute, and no longer than this. */
 const FILE_NAME_LIMIT = 80;
 
+/** Not where it would leave a person with an empty database: without a server to download from, or a way in. */
+function mayNuke(status: Status): boolean {
+  const { state, remedy } = status;
+  return remedy === "nuke_and_resync" || state === "synced" || state === "syncing" || (state === "stuck" && remedy !== "sign_in");
+}
+
 export class Panel {
   readonly element: HTMLElement;
   readonly #host: PanelHost;
@@ -128,7 +134,7 @@ export class Panel {
       { id: "sync-resume", text: texts.resume, remedies: ["resume"], shown: paused, run: () => client.resume() },
       { id: "sync-pause", text: texts.pause, remedies: [], shown: (s) => !paused(s), run: () => client.pause() },
       { id: "sync-download", text: texts.download, remedies: ["review_quarantine"], shown: (s) => s.pending.changes > 0 || s.quarantined > 0, run: () => this.#download(client) },
-      { id: "sync-nuke", text: texts.nuke, remedies: ["nuke_and_resync"], danger: true, shown: () => true, run: () => this.#nuke(client) },
+      { id: "sync-nuke", text: texts.nuke, remedies: ["nuke_and_resync"], danger: true, shown: mayNuke, run: () => this.#nuke(client) },
     ];
   }
 

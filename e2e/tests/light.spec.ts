@@ -1,0 +1,144 @@
+// Every state of the light, reached in a real browser against a real server over a network that fails.
+import { Proxy } from "../fixtures/proxy.js";
+import { Server, freePort } from "../fixtures/server.js";
+import { exec, expect, footer, launch, light, openShop, sees, test as base } from "../fixtures/test.js";
+
+const test = base.extend<{ network: Proxy }>({
+  network: async ({ server }, use) => {
+    const network = await Proxy.start(server.port);
+    await use(network);
+    await network.remove();
+  },
+});
+
+const add = "INSERT INTO book (isbn, title) VALUES (?, ?)";
+const blob = "INSERT INTO book (isbn, title, remark) VALUES (?, ?, ?)";
+/** The light has to leave green by the freshness deadline, 5 s; what comes on top is the browser's and the machine's. */
+const DEADLINE_MS = 8_000;
+
+test("synced, then syncing with a count while changes are on their way, then synced", async ({ network, person }) => {
+  const page = await openShop(await person(), network.url);
+  await light(page, "synced");
+  network.slowDown(20_000);
+  // Two hundred kilobytes, which take ten seconds and are acknowledged in parts.
+  for (let index = 0; index < 4; index++) {
+    await exec(page, blob, [`978000000000${index}`, "Slow", `${index}`.repeat(50_000)]);
+  }
+  await light(page, "syncing");
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  await expect(footer(page)).toContainText(/\d+ pending/);
+  network.slowDown(Infinity);
+  await light(page, "synced", 40_000);
+  await expect(footer(page)).toHaveAttribute("data-pending", "0");
+});
+
+test("disconnected when the network is gone, with what is pending still counted", async ({ server, network, person }) => {
+  const page = await openShop(await person(), network.url);
+  await light(page, "synced");
+  await network.remove();
+  await light(page, "disconnected", DEADLINE_MS);
+  await exec(page, add, ["9780000000019", "On a train"]);
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  await expect(footer(page)).toHaveAttribute("data-status", "disconnected");
+  // Without a server to download from, Nuke would leave an empty shop.
+  await page.getByTestId("sync-button").click();
+  await expect(page.getByTestId("sync-retry")).toBeVisible();
+  await expect(page.getByTestId("sync-nuke")).toBeHidden();
+  expect((await server.exec("SELECT count(*) FROM book")).rows).toEqual([[0]]);
+});
+
+test("a connection that falls silent turns the light by the deadline, and heals by itself", async ({ network, person }) => {
+  const page = await openShop(await person(), network.url);
+  await light(page, "synced");
+  network.fallSilent();
+  await light(page, /connecting|disconnected|stuck/, DEADLINE_MS);
+  await exec(page, add, ["9780000000019", "Into the silence"]);
+  // For longer than it takes to give the connection up and to try others, which get no answer either.
+  for (let seconds = 0; seconds < 15; seconds++) {
+    await page.waitForTimeout(1_000);
+    expect(await footer(page).getAttribute("data-status")).not.toMatch(/synced|syncing/);
+  }
+  network.speak();
+  await light(page, "synced", 60_000);
+});
+
+test("connecting while a socket is open and nothing is said, then stuck with the reason", async ({ network, person }) => {
+  const page = await openShop(await person(), network.url);
+  await light(page, "synced");
+  network.swallowAfterOpening();
+  network.cut();
+  await light(page, "connecting");
+  await light(page, "stuck", 40_000);
+  await expect(footer(page)).toHaveAttribute("data-reason", "no_welcome");
+  await page.getByTestId("sync-button").click();
+  await expect(page.getByTestId("sync-retry")).toBeVisible();
+  network.speak();
+  await light(page, "synced", 60_000);
+});
+
+test("stuck without the right token, and never a word of nuking", async ({ person }) => {
+  const config = '[[database]]\npattern = "shop"\nschema = "shop"\ncreate = true\n';
+  process.env.GREENLIGHT_ADMIN_TOKEN = "an-operator's-token";
+  const server = await Server.start([], () => config);
+  delete process.env.GREENLIGHT_ADMIN_TOKEN;
+  try {
+    const page = await openShop(await person(), `${server.url}/?token=wrong`);
+    await light(page, "stuck");
+    await expect(footer(page)).toHaveAttribute("data-reason", "unauthorized");
+    await page.getByTestId("sync-button").click();
+    await expect(page.getByTestId("sync-sentence")).toBeVisible();
+    await expect(page.getByTestId("sync-sign-in")).toBeVisible();
+    await expect(page.getByTestId("sync-nuke")).toBeHidden();
+  } finally {
+    await server.remove();
+  }
+});
+
+test("incompatible within ten seconds of a reset, while here and while away", async ({ server, network, person }) => {
+  const here = await openShop(await person(), server.url);
+  const away = await openShop(await person(), network.url);
+  for (const page of [here, away]) {
+    await light(page, "synced");
+  }
+  await exec(away, add, ["9780000000019", "Before the reset"]);
+  await sees(here, "SELECT title FROM book", "Before the reset");
+  await light(away, "synced");
+  network.fallSilent();
+  await server.reset();
+  await light(here, "incompatible", 10_000);
+  await light(away, /connecting|disconnected|stuck/, DEADLINE_MS);
+  network.speak();
+  network.cut();
+  await light(away, "incompatible", 20_000);
+  // The reason names the cure, and what is here stays until it is asked for.
+  await expect(footer(away)).toHaveAttribute("data-reason", "lineage");
+  await sees(away, "SELECT title FROM book", "Before the reset");
+});
+
+test("nothing listens at all: disconnected from the start, and the app works", async ({ server, person }) => {
+  const nobody = await freePort();
+  const page = await openShop(await person(), `${server.url}/?server=ws://127.0.0.1:${nobody}`);
+  await light(page, "disconnected");
+  await exec(page, add, ["9780000000019", "Alone"]);
+  await sees(page, "SELECT title FROM book", "Alone");
+});
+
+base.describe("with another build of cr-sqlite on the server", () => {
+  base("two browsers see each other's edits", async ({ person }) => {
+    const { built } = await import("../fixtures/server.js");
+    const server = await Server.start(["--extension", built.extension]);
+    try {
+      const [alice, bob] = [await openShop(await person(), server.url), await openShop(await person(), server.url)];
+      await light(alice, "synced");
+      await light(bob, "synced");
+      await exec(alice, add, ["9780000000019", "The Quiet Orchard"]);
+      await sees(bob, "SELECT title FROM book", "The Quiet Orchard");
+      await exec(bob, "UPDATE book SET isbn = '9780000000026'");
+      await sees(alice, "SELECT isbn || title FROM book", "9780000000026The Quiet Orchard");
+      await light(alice, "synced");
+      await light(bob, "synced");
+    } finally {
+      await server.remove();
+    }
+  });
+});
