@@ -118,16 +118,40 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
     }
 }
 
-/// Until interrupted.
+/// Until interrupted or terminated.
 async fn watch(client: &Client, display: &mut Display) -> Result<Outcome, ClientError> {
     let mut status = client.status();
+    // Once, before the loop: a signal that comes between two rounds must not be missed.
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
     loop {
         display.show(&status.borrow_and_update().clone());
         tokio::select! {
             changed = status.changed() => changed.map_err(|_| ClientError::Stopped)?,
-            _ = tokio::signal::ctrl_c() => return Ok(Outcome::Interrupted),
+            () = &mut stop => return Ok(Outcome::Interrupted),
         }
     }
+}
+
+/// Ends at SIGINT or SIGTERM; elsewhere at Ctrl-C.
+fn stop_signal() -> Result<impl Future<Output = ()>, ClientError> {
+    let failed = |error: std::io::Error| ClientError::System(error.to_string());
+    #[cfg(unix)]
+    let (mut interrupt, mut terminate) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        (signal(SignalKind::interrupt()).map_err(failed)?, signal(SignalKind::terminate()).map_err(failed)?)
+    };
+    #[cfg(windows)]
+    let mut interrupt = tokio::signal::windows::ctrl_c().map_err(failed)?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(windows)]
+        interrupt.recv().await;
+    })
 }
 
 /// The sentence, with the last error where it says more.

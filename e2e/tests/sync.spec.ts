@@ -1,7 +1,8 @@
 // Sync as people see it: each test has a real server of its own and real browsers.
+import { existsSync } from "node:fs";
 import path from "node:path";
 
-import { cli, built } from "../fixtures/server.js";
+import { ask, built, cli, watch } from "../fixtures/server.js";
 import { exec, expect, footer, light, openShop, query, sees, test } from "../fixtures/test.js";
 
 const add = "INSERT INTO book (isbn, title) VALUES (?, ?)";
@@ -156,6 +157,28 @@ test("the native client and a browser see each other's writes", async ({ server,
   expect(first.said).toContain("are in step");
   expect(first.code).toBe(0);
 });
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  test(`the native client stays in step with a browser until ${signal}`, async ({ server, person }) => {
+    const page = await openShop(await person(), server.url);
+    await light(page, "synced");
+    const file = path.join(server.folder, "laptop.db");
+    const place = ["--db", file, "--remote", `${server.url}/shop`, "--schema", path.join(built.schemas, "shop.sql")];
+    const laptop = watch(["sync", "watch", ...place]);
+    try {
+      await exec(page, add, ["9780000000019", "From the browser"]);
+      await expect.poll(() => ask(file, "SELECT title FROM book").catch(() => ""), { timeout: 20_000 }).toBe("From the browser");
+      await exec(page, "UPDATE book SET title = 'Seen live'");
+      await expect.poll(() => ask(file, "SELECT title FROM book")).toBe("Seen live");
+    } finally {
+      const { code, said } = await laptop.end(signal);
+      expect(said).toContain("Stopped.");
+      expect(code).toBe(0);
+    }
+    // The file is closed in order: nothing is left in a write-ahead log.
+    expect(existsSync(`${file}-wal`)).toBe(false);
+  });
+}
 
 test("a frozen server turns the light away from green by the deadline", async ({ server, person }) => {
   const page = await openShop(await person(), server.url);

@@ -26,6 +26,8 @@ pub(super) struct Inbox {
     received: Cursor,
     range: Option<Incoming>,
     applying: VecDeque<Part>,
+    /// When a part came or was applied.
+    moved: Now,
     /// Whether a range was applied on this connection.
     pub(super) applied_once: bool,
 }
@@ -69,7 +71,13 @@ impl Inbox {
         self.cursor
     }
 
-    fn check(&mut self, download: &Download<Vec<Change>>) -> Result<(), &'static str> {
+    /// While a range in parts comes in: when its newest part came or was applied.
+    pub(super) fn receiving(&self) -> Option<Now> {
+        let in_parts = self.range.is_some() || self.applying.iter().any(|part| part.receipt.part > 0);
+        in_parts.then_some(self.moved)
+    }
+
+    fn check(&mut self, now: Now, download: &Download<Vec<Change>>) -> Result<(), &'static str> {
         let range = match &mut self.range {
             Some(range) => range,
             None if download.since != self.received => return Err("a download that does not follow the cursor"),
@@ -82,6 +90,7 @@ impl Inbox {
             return Err("more parts than the window allows");
         }
         range.next += 1;
+        self.moved = now;
         if download.last {
             self.received = download.until;
             self.range = None;
@@ -95,7 +104,7 @@ impl ClientSession {
         if !matches!(self.phase, Phase::Welcomed { .. }) {
             return self.give_up(now, CloseCode::OutOfOrder, "a download before the welcome");
         }
-        if let Err(what) = self.inbox.check(&download) {
+        if let Err(what) = self.inbox.check(now, &download) {
             return self.give_up(now, CloseCode::OutOfOrder, what);
         }
         let receipt = Receipt { until: download.until, part: download.part, last: download.last };
@@ -121,6 +130,7 @@ impl ClientSession {
             return;
         }
         let Some(part) = self.inbox.applying.pop_front() else { return };
+        self.inbox.moved = now;
         self.measure(now, Direction::Down, part.changes, part.bytes, part.remaining);
         self.send(&ClientMessage::Downloaded(part.receipt));
         if part.receipt.last {

@@ -7,6 +7,11 @@ use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, WELCOME_GIVE_UP};
 use crate::status::{Diagnostics, Facts, Link, Pending, ServerSeen, Status, StatusState};
 use crate::time::Now;
 
+/// A sentence without its full stop, to be joined to another.
+fn bare(sentence: &str) -> &str {
+    sentence.trim_end_matches('.')
+}
+
 impl ClientSession {
     /// The facts behind the light.
     pub fn facts(&self) -> Facts {
@@ -25,6 +30,7 @@ impl ClientSession {
             acknowledgement_missing: self.acknowledgement_missing,
             caught_up: self.heartbeat.caught_up,
             echoed: self.heartbeat.echoed,
+            receiving: self.inbox.receiving(),
             writer: self.heartbeat.writer,
             pending: self.outbox.changes,
             awaiting: self.awaiting,
@@ -39,7 +45,7 @@ impl ClientSession {
         let since = if (state, reason) == (self.shown.0, self.shown.1) { self.shown.2 } else { now };
         let detail = self.refused.as_ref().filter(|_| state == StatusState::Incompatible);
         let sentence = match detail {
-            Some(refuse) => format!("{} ({})", reason.sentence(), refuse.sentence),
+            Some(refuse) => format!("{}: {}.", bare(reason.sentence()), bare(&refuse.sentence)),
             None => reason.sentence().to_owned(),
         };
         Status {

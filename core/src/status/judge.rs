@@ -54,6 +54,9 @@ pub struct Facts {
     pub caught_up: Option<Now>,
     /// The newest answered ping: when it was sent.
     pub echoed: Option<Now>,
+    /// While a range in parts comes in: when its newest part came or was applied. Never makes the light green; it tells a server that
+    /// is busy sending from one that has fallen silent.
+    pub receiving: Option<Now>,
     /// The server's word on its writer, in the newest answer.
     pub writer: WriterState,
     /// Own changes above the acknowledgement.
@@ -149,10 +152,12 @@ fn disconnected(facts: &Facts) -> Option<Reason> {
 
 fn connecting(facts: &Facts, now: Now) -> Option<Reason> {
     let old = |moment: Option<Now>| moment.is_none_or(|moment| now.since(moment) >= FRESHNESS);
+    let green = facts.link == Link::Welcomed { exchanged: true } && !old(facts.caught_up) && !old(facts.echoed);
     match facts.link {
         Link::Opening => Some(Reason::Opening),
         Link::Down | Link::Dialling { .. } => Some(Reason::Dialling),
         Link::Greeting { .. } => Some(Reason::Handshaking),
+        Link::Welcomed { .. } if !green && !old(facts.receiving) => Some(Reason::CatchingUp),
         Link::Welcomed { .. } if facts.echoed.is_some() && old(facts.echoed) => Some(Reason::NoEcho),
         Link::Welcomed { exchanged: false } => Some(Reason::Exchanging),
         Link::Welcomed { exchanged: true } if old(facts.caught_up) || old(facts.echoed) => Some(Reason::CatchingUp),
@@ -169,6 +174,7 @@ pub fn next_change(facts: &Facts, now: Now) -> Option<Duration> {
         greeting,
         facts.caught_up.map(|moment| (moment, FRESHNESS)),
         facts.echoed.map(|moment| (moment, FRESHNESS)),
+        facts.receiving.map(|moment| (moment, FRESHNESS)),
         facts.awaiting.map(|moment| (moment, ACKNOWLEDGEMENT_LIMIT)),
     ]
     .into_iter()

@@ -63,6 +63,7 @@ pub(crate) const FINE: Facts = Facts {
     acknowledgement_missing: false,
     caught_up: Some(NOW),
     echoed: Some(NOW),
+    receiving: None,
     writer: WriterState::Commits,
     pending: 0,
     awaiting: None,
@@ -97,9 +98,12 @@ fn contents() -> Vec<Facts> {
                 for writer in WRITERS {
                     for fault in FAULTS {
                         for (pending, quarantined) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                            // What comes in is never a reason to be green, so it need not meet everything.
+                            let receiving = if pending + quarantined == 1 { Some(NOW) } else { None };
                             all.push(Facts {
                                 caught_up,
                                 echoed,
+                                receiving,
                                 awaiting,
                                 writer,
                                 fault,
@@ -121,8 +125,8 @@ pub(crate) fn for_all(mut check: impl FnMut(&Facts)) {
     let contents = contents();
     for connection in connections() {
         for content in &contents {
-            let Facts { caught_up, echoed, awaiting, writer, fault, pending, quarantined, .. } = *content;
-            check(&Facts { caught_up, echoed, awaiting, writer, fault, pending, quarantined, ..connection });
+            let Facts { caught_up, echoed, receiving, awaiting, writer, fault, pending, quarantined, .. } = *content;
+            check(&Facts { caught_up, echoed, receiving, awaiting, writer, fault, pending, quarantined, ..connection });
         }
     }
 }

@@ -166,6 +166,14 @@ fn the_reasons_of_a_connection_in_the_making() {
     let old = NOW.plus(FRESHNESS);
     assert_eq!(judge(&FINE, old), (Connecting, Reason::NoEcho));
     assert_eq!(judge(&Facts { echoed: Some(old), ..FINE }, old), (Connecting, Reason::CatchingUp));
+    // While parts come in, a late echo is no silence, and comparing is over.
+    let coming = Facts { receiving: Some(old), ..FINE };
+    assert_eq!(judge(&coming, old), (Connecting, Reason::CatchingUp));
+    assert_eq!(
+        judge(&Facts { link: Link::Welcomed { exchanged: false }, ..coming }, old),
+        (Connecting, Reason::CatchingUp)
+    );
+    assert_eq!(judge(&coming, old.plus(FRESHNESS)), (Connecting, Reason::NoEcho));
     let busy = Facts { writer: WriterState::Busy, ..FINE };
     assert_eq!(judge(&busy, NOW), (Connecting, Reason::ServerBusy));
 }

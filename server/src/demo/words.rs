@@ -195,10 +195,14 @@ pub(super) fn title(random: &mut Random) -> String {
     let (noun, other, place) = (*random.of(NOUNS), *random.of(NOUNS), *random.of(PLACES));
     match random.below(6) {
         0 => format!("The {adjective} {noun}"),
-        1 => format!("A {noun} in {place}"),
+        1 => format!("{} {noun} in {place}", if begins_with_vowel(noun) { "An" } else { "A" }),
         2 => format!("The {noun} and the {other}"),
         3 => format!("{adjective} {noun}s"),
         4 => format!("The {noun} of {place}"),
-        _ => format!("Notes on a {adjective} {noun}"),
+        _ => format!("Notes on {} {adjective} {noun}", if begins_with_vowel(adjective) { "an" } else { "a" }),
     }
+}
+
+fn begins_with_vowel(word: &str) -> bool {
+    word.starts_with(['A', 'E', 'I', 'O', 'U'])
 }
