@@ -8,6 +8,7 @@ use std::time::Duration;
 use greenlight_core::Status;
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
 use greenlight_core::replica::{ClientStore, perform};
+use greenlight_core::status::describe;
 use greenlight_store::ClientDatabase;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -184,6 +185,7 @@ impl Driver {
                     let reply = perform(&mut self.database, request);
                     self.session.handle_store(self.clock.now(), reply);
                 }
+                Output::Diverged(tables, rows) => tracing::warn!("{}", describe(&tables, &rows)),
                 Output::Connect => self.dial(),
                 Output::Send(frame) => self.send(frame),
                 Output::Close(code, reason) => {

@@ -79,6 +79,9 @@ impl Driver {
             match output {
                 Output::Store(request) if database.in_transaction() => self.parked = Some(request),
                 Output::Store(request) => self.carry_out(database, request),
+                Output::Diverged(tables, rows) => {
+                    self.warn(&greenlight_core::status::describe(&tables, &rows));
+                }
                 Output::Connect => self.act([("kind", "connect".into())]),
                 Output::Send(frame) => {
                     self.act([("kind", "send".into()), ("frame", Uint8Array::from(&frame[..]).into())]);
@@ -103,6 +106,11 @@ impl Driver {
             other => perform(database, other),
         };
         self.session.handle_store(now(), reply);
+    }
+
+    /// For the page's console.
+    fn warn(&mut self, message: &str) {
+        self.act([("kind", "warn".into()), ("message", message.into())]);
     }
 
     fn act<const N: usize>(&mut self, fields: [(&str, JsValue); N]) {

@@ -10,6 +10,7 @@ mod link;
 mod progress;
 mod report;
 mod upload;
+mod verify;
 
 use std::collections::VecDeque;
 
@@ -18,14 +19,15 @@ use crate::position::{Bound, Cursor, Lineage};
 use crate::protocol::{
     ClientMessage, CloseCode, EncodedChanges, Hello, PROTOCOL, Refuse, RefuseCode, ServerMessage, Welcome,
 };
-use crate::replica::{ClientState, Fault, FaultKind, Outbox, StoreReply, StoreRequest};
-use crate::status::{self, LastClose, Progress, Reason, StatusState};
+use crate::replica::{ClientState, DivergedRows, Fault, FaultKind, Outbox, StoreReply, StoreRequest};
+use crate::status::{self, Diverged, LastClose, Progress, Reason, StatusState};
 use crate::time::Now;
 
 use download::Inbox;
 use heartbeat::Heartbeat;
 use link::{Backoff, Phase};
 use upload::Outgoing;
+use verify::Verifier;
 
 /// What the driver is asked to do.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub enum Output {
     Send(Vec<u8>),
     /// Carry this out on the store; answer with [`ClientSession::handle_store`]. One at a time.
     Store(StoreRequest),
+    /// Log that these tables, and of their rows these, differed from the server's; they are being mended.
+    Diverged(Vec<Diverged>, DivergedRows),
 }
 
 /// What a session is made with.
@@ -72,6 +76,7 @@ pub struct ClientSession {
     upload: Option<Outgoing>,
     uploaded_once: bool,
     heartbeat: Heartbeat,
+    verifier: Verifier,
     heard: Now,
     /// When waiting for an acknowledgement began.
     awaiting: Option<Now>,
@@ -107,6 +112,7 @@ impl ClientSession {
             upload: None,
             uploaded_once: false,
             heartbeat: Heartbeat::new(config.seed),
+            verifier: Verifier::new(config.seed),
             heard: now,
             awaiting: None,
             progressed: now,
@@ -164,6 +170,7 @@ impl ClientSession {
                 self.uploaded(now, receipt);
             }
             Ok(ServerMessage::Pong(pong)) => self.pong(now, pong),
+            Ok(ServerMessage::Digests(answer)) => self.digests(now, answer),
         }
         self.observe(now);
     }
@@ -187,6 +194,9 @@ impl ClientSession {
 
     /// The app wrote, and this is what waits now.
     pub fn handle_local_commit(&mut self, now: Now, outbox: Outbox) {
+        if outbox != self.outbox {
+            self.verifier.disturb(now);
+        }
         self.set_outbox(now, outbox);
         self.clear_fault();
         self.begin_upload();
@@ -220,6 +230,7 @@ impl ClientSession {
                     self.give_up(now, CloseCode::Idle, "no progress within the limit");
                 } else {
                     self.beat(now);
+                    self.verify(now);
                 }
             }
             _ => {}
@@ -248,6 +259,7 @@ impl ClientSession {
 
     /// Dials at once: a click, the browser's `online` event, a page that became visible.
     pub fn retry(&mut self, now: Now) {
+        self.verifier.try_again();
         if !self.paused && matches!(self.phase, Phase::Down { .. }) {
             self.backoff.reset();
             self.dial(now);
@@ -269,6 +281,7 @@ impl ClientSession {
         self.fault = None;
         self.last_synced = None;
         self.progress = None;
+        self.verifier.forget();
         self.request(StoreRequest::Load);
         self.observe(now);
     }
@@ -287,6 +300,8 @@ impl ClientSession {
             StoreReply::Chunk(chunk) if !stale => self.chunk(now, chunk),
             StoreReply::Acknowledged(outbox) => self.acknowledged(now, outbox, stale),
             StoreReply::Applied(_, outbox) => self.applied(now, outbox, stale),
+            StoreReply::Digest(page) if !stale => self.digested(now, page),
+            StoreReply::Rewritten(outbox) => self.handle_local_commit(now, outbox),
             _ => {}
         }
         self.next_request();
@@ -398,10 +413,10 @@ impl ClientSession {
         self.observe(now);
     }
 
-    /// An identity request is done. After a new site id, the connection starts over; else a load follows.
+    /// An identity request is done. After a new site id, or to repair, the connection starts over; else a load follows.
     fn settled(&mut self, now: Now) {
         if self.welcome.is_some() && !self.inbox.settling {
-            self.outputs.push_back(Output::Close(CloseCode::Normal, "this database is a new site".to_owned()));
+            self.outputs.push_back(Output::Close(CloseCode::Normal, "starting over".to_owned()));
             self.disconnect(now, false);
         }
     }

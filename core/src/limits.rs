@@ -62,6 +62,28 @@ pub const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(10);
 /// Waiting for an acknowledgement or a part for this long, on a connection that answers, ends in another connection:
 /// whatever was lost on its way is then sent anew.
 pub const PROGRESS_GIVE_UP: Duration = Duration::from_secs(30);
+/// A client compares its database with the server's once nothing has happened for this long.
+pub const VERIFY_IDLE: Duration = Duration::from_secs(3);
+/// The least time between two comparisons where something changed in between.
+pub const VERIFY_EVERY: Duration = Duration::from_secs(60);
+/// Comparing may take one part in so many of the time, on a large database.
+pub const VERIFY_SHARE: u32 = 100;
+/// The time between two comparisons where nothing changed: against damage from outside.
+pub const VERIFY_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// A comparison without an answer for this long is given up.
+pub const VERIFY_LIMIT: Duration = Duration::from_secs(60);
+/// Largest number of digests in one answer.
+pub const MAX_DIGESTS: usize = 65_536;
+/// Tables, and in each of them buckets of rows, that are looked into when they differ.
+pub const MAX_SUSPECTS: usize = 8;
+/// Rows that are named when they differ.
+pub const MAX_DIVERGED_ROWS: usize = 256;
+/// Rows of each table that a log names when they differ.
+pub const MAX_DESCRIBED_ROWS: usize = 16;
+/// Clock entries that are digested at a time, so that a page's queries don't wait long.
+pub const DIGEST_PAGE_CHANGES: usize = 4_096;
+/// Repairs in a row before a divergence is shown as stuck.
+pub const MAX_REPAIRS: u32 = 2;
 /// A server closes a socket that has not said hello within this time.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A close this soon after the opening counts as early.

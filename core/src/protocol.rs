@@ -23,10 +23,15 @@
 //! | 7 | downloaded | client | `until:mark part last:flag` | that part is applied; with `last` the cursor stands at `until` |
 //! | 8 | ping | client | `number:varint state pending cursor:mark` | heartbeat, with what the light shows |
 //! | 9 | pong | server | `number:varint head:mark writer` | echo; my head; whether my writer can commit |
+//! | 10 | verify | client | `number:varint scope` | idle and in step: what are your digests? |
+//! | 11 | digests | server | `number:varint at:mark sums?` | mine at this head; without sums: not now |
 //!
 //! `schema := name:text number digest:16 bytes`; `shape := list of (name:text key:list of text columns:list of text)`;
 //! `lineage := site epoch`; `writer` is a byte: 0 commits, 1 storage full, 2 read-only, 3 busy, 4 failing; `state` is
 //! a byte: 0 disconnected, 1 connecting, 2 synced, 3 syncing, 4 stuck, 5 incompatible.
+//! `scope` is a byte and more: 0 tables, 1 the buckets of `table:text`, 2 the rows of `table:text bucket:byte`;
+//! `sums := list of (name:bytes sum:16 bytes big-endian)`, sorted by name; [`DigestScope`](crate::replica::DigestScope)
+//! says what is named and summed.
 //! `body` is described in [`EncodedChanges`]'s module. `protocol` and `features` are varints; features is a bit set
 //! of which version 1 defines none: both ends use what both name.
 //!
@@ -43,6 +48,13 @@
 //! that sees a gap, a wrong part or a range that does not follow closes with 4002. Nothing is lost by it: cursor and
 //! acknowledgement move only with a committed last part, and a part applied twice changes nothing.
 //!
+//! # Verifying
+//!
+//! A client that is in step may ask for digests, one question at a time, and asks again, deeper, where they differ
+//! from its own. An answer counts where `at` is the client's cursor and the client has nothing pending. Digests leave
+//! out who wrote a cell, its version and sequence here, and markers of rows that were never deleted: sites that agree
+//! may differ in those.
+//!
 //! # Versions
 //!
 //! `protocol` in hello is the highest the client speaks. The server answers in the highest both speak, or refuses
@@ -58,7 +70,9 @@ mod messages;
 mod wire;
 
 pub use changes::{ChangesEncoder, EncodedChanges};
-pub use messages::{ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Welcome};
+pub use messages::{
+    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Verify, Welcome,
+};
 pub use wire::WireError;
 
 #[cfg(doc)]

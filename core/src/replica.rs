@@ -10,6 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::change::Change;
+use crate::key::PackedKey;
 use crate::position::{Bound, Cursor, Lineage, SiteId, Version};
 use crate::protocol::EncodedChanges;
 use crate::schema::{SchemaId, SchemaShape};
@@ -95,6 +96,42 @@ pub struct Chunk {
     pub remaining: u64,
 }
 
+/// What digests are asked of. Each level tells where to look on the next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DigestScope {
+    /// Each table; named by its name.
+    Tables,
+    /// The 256 buckets of a table's rows; named by their byte. A row's bucket is the first byte of SHA-256 of its key.
+    Buckets(String),
+    /// The rows of one bucket; named by their packed key.
+    Rows(String, u8),
+}
+
+/// The sum of the digests of cells, each the first 16 bytes of a SHA-256, as a number. Sums of parts add up, in any
+/// order: the wrapping addition of numbers of 128 bits.
+pub type DigestSum = u128;
+
+/// A piece of the work of digesting.
+#[derive(Clone, Debug)]
+pub struct DigestPage {
+    /// Sums by name, as [`DigestScope`] says, to be added to those of the pages before.
+    pub sums: Vec<(Vec<u8>, DigestSum)>,
+    /// Where the next page goes on; `None` when this is the last.
+    pub next: Option<ReadPosition>,
+}
+
+/// What a server database's digests are, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// The head at that moment.
+    pub at: Cursor,
+    /// Sums by name, sorted; `None` where there are more than [`crate::limits::MAX_DIGESTS`], or no time for them.
+    pub sums: Option<Vec<(Vec<u8>, DigestSum)>>,
+}
+
+/// Rows that differ from the server's, by table and packed key; at most [`crate::limits::MAX_DIVERGED_ROWS`].
+pub type DivergedRows = Vec<(String, PackedKey)>;
+
 /// What is waiting to be acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outbox {
@@ -152,6 +189,10 @@ pub enum StoreRequest {
     Acknowledge(Bound),
     /// [`ClientStore::apply`].
     Apply(DownloadPart),
+    /// [`ClientStore::digest`].
+    Digest(DigestScope, Option<ReadPosition>),
+    /// [`ClientStore::rewrite`].
+    Rewrite(DivergedRows),
 }
 
 /// A store's answer to a [`StoreRequest`].
@@ -171,6 +212,10 @@ pub enum StoreReply {
     Acknowledged(Outbox),
     /// To apply.
     Applied(Applied, Outbox),
+    /// To digest.
+    Digest(DigestPage),
+    /// To rewrite.
+    Rewritten(Outbox),
     /// To any: nothing was done.
     Failed(Fault),
 }
@@ -187,6 +232,8 @@ pub fn perform(store: &mut impl ClientStore, request: StoreRequest) -> StoreRepl
         StoreRequest::BeginUpload => store.begin_upload().map(StoreReply::Begun),
         StoreRequest::Read(request) => store.read(&request).map(StoreReply::Chunk),
         StoreRequest::Acknowledge(bound) => store.acknowledge(bound).map(StoreReply::Acknowledged),
+        StoreRequest::Digest(scope, after) => store.digest(&scope, after.as_ref()).map(StoreReply::Digest),
+        StoreRequest::Rewrite(rows) => store.rewrite(&rows).map(StoreReply::Rewritten),
         StoreRequest::Apply(part) => store.apply(&part).map(|(applied, outbox)| StoreReply::Applied(applied, outbox)),
     }
     .unwrap_or_else(StoreReply::Failed)
@@ -303,6 +350,13 @@ pub trait ClientStore {
 
     /// Applies a part, and with the last one moves the cursor, in one transaction.
     fn apply(&mut self, part: &DownloadPart) -> Result<(Applied, Outbox), Fault>;
+
+    /// Digests the entries behind `after`, at most [`crate::limits::DIGEST_PAGE_CHANGES`] of them.
+    fn digest(&mut self, scope: &DigestScope, after: Option<&ReadPosition>) -> Result<DigestPage, Fault>;
+
+    /// Writes the cells of these rows again as they are, as a local write with higher column versions: the last
+    /// remedy for values that cr-sqlite takes for equal and that are not (5 and 5.0).
+    fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault>;
 }
 
 /// What a server's sessions ask of their database.
@@ -322,4 +376,7 @@ pub trait ServerStore {
     /// Applies parts as one transaction, each in a savepoint of its own, and commits durably. The outer error
     /// means that nothing was committed; an inner one that this part was not.
     fn apply(&mut self, parts: &[UploadPart]) -> Result<Vec<Result<Applied, Fault>>, Fault>;
+
+    /// Digests everything of a scope, in one snapshot.
+    fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault>;
 }

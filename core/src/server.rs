@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, WINDOW_PARTS};
+use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, WINDOW_PARTS};
 use crate::position::{Bound, Cursor, SiteId, Version};
 use crate::protocol::{
-    ClientMessage, CloseCode, Download, EncodedChanges, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse, RefuseCode,
-    ServerMessage, Upload, Welcome, WriterState,
+    ClientMessage, CloseCode, DigestAnswer, Download, EncodedChanges, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
+    RefuseCode, ServerMessage, Upload, Verify, Welcome, WriterState,
 };
 use crate::replica::{
-    Applied, Author, Chunk, Fault, FaultKind, PeerFacts, ReadPosition, ReadRequest, ServerFacts, UploadPart,
+    Applied, Author, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadPosition, ReadRequest, ServerFacts,
+    UploadPart,
 };
 use crate::status::StatusState;
 use crate::time::Now;
@@ -29,6 +30,8 @@ pub enum Output {
     Read(ReadRequest),
     /// Have a part committed; answer with [`ServerSession::handle_applied`]. One at a time.
     Apply(UploadPart),
+    /// Digest a scope; answer with [`ServerSession::handle_digests`]. One at a time.
+    Digest(DigestScope),
     /// Send a binary message.
     Send(Vec<u8>),
     /// Send what was handed out before, then close.
@@ -98,6 +101,8 @@ struct Live {
     unconfirmed: VecDeque<Receipt<Cursor>>,
     /// Whether a range, even an empty one, was sent on this connection.
     greeted: bool,
+    /// The number of the question that is being answered.
+    verifying: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -182,6 +187,7 @@ impl ServerSession {
             Ok(ClientMessage::Upload(upload)) => self.upload(upload),
             Ok(ClientMessage::Downloaded(receipt)) => self.downloaded(receipt),
             Ok(ClientMessage::Ping(ping)) => self.ping(ping),
+            Ok(ClientMessage::Verify(verify)) => self.verify(verify),
         }
     }
 
@@ -242,6 +248,19 @@ impl ServerSession {
         }
     }
 
+    /// The driver's answer to [`Output::Digest`]; without sums where there is no time for it, or it failed.
+    pub fn handle_digests(&mut self, _now: Now, digests: Digests) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        let Some(number) = live.verifying.take() else { return };
+        let at = digests.at;
+        let mut frame = ServerMessage::Digests(DigestAnswer { number, digests }).encode();
+        if frame.len() > MAX_FRAME_BYTES {
+            let none = Digests { at, sums: None };
+            frame = ServerMessage::Digests(DigestAnswer { number, digests: none }).encode();
+        }
+        self.outputs.push_back(Output::Send(frame));
+    }
+
     /// The database has a new head.
     pub fn handle_head(&mut self, _now: Now, head: Cursor) {
         let Phase::Live(live) = &mut self.phase else { return };
@@ -300,6 +319,7 @@ impl ServerSession {
             download: None,
             unconfirmed: VecDeque::new(),
             greeted: false,
+            verifying: None,
         }));
         self.pump();
     }
@@ -338,6 +358,16 @@ impl ServerSession {
         live.ping = Some(ping);
         let pong = Pong { number: ping.number, head: live.head, writer: live.writer };
         self.send(&ServerMessage::Pong(pong));
+    }
+
+    fn verify(&mut self, verify: Verify) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "a question before the welcome");
+        };
+        if live.verifying.replace(verify.number).is_some() {
+            return self.close(CloseCode::OutOfOrder, "a question before the answer to the last");
+        }
+        self.outputs.push_back(Output::Digest(verify.scope));
     }
 
     fn apply_next(&mut self) {

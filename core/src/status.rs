@@ -6,11 +6,13 @@
 mod judge;
 mod reason;
 
-pub use judge::{Facts, Link, judge, next_change};
+pub use judge::{Compared, Facts, Link, judge, next_change};
 pub use reason::{Reason, Remedy};
 
 use serde::Serialize;
 
+use crate::key::PackedKey;
+use crate::limits::MAX_DESCRIBED_ROWS;
 use crate::position::SiteId;
 use crate::protocol::CloseCode;
 
@@ -83,6 +85,10 @@ pub struct Status {
     pub pending: Pending,
     /// When the light was last solid green, milliseconds since 1970.
     pub last_synced_at: Option<i64>,
+    /// When the server was asked whose digests of all tables were equal to those here, milliseconds since 1970.
+    pub verified_at: Option<i64>,
+    /// What differed when it was last compared; empty once it is found equal.
+    pub diverged: Vec<Diverged>,
     /// The age of what is shown: milliseconds since the ping whose answer was caught up with.
     pub freshness_ms: Option<u64>,
     /// The range under way or the last one that took several parts.
@@ -93,6 +99,27 @@ pub struct Status {
     pub held_aside: u64,
     /// For the details panel and for reports.
     pub diagnostics: Diagnostics,
+}
+
+/// A table that differed from the server's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diverged {
+    /// Its name.
+    pub table: String,
+    /// Rows that were found to differ; there may be more.
+    pub rows: u64,
+}
+
+/// For a log: which tables differed from the server's, and by their keys which of their rows.
+pub fn describe(tables: &[Diverged], rows: &[(String, PackedKey)]) -> String {
+    let mut text = String::from("rows differed from the server's and are being mended:");
+    for Diverged { table, rows: count } in tables {
+        let keys = rows.iter().filter(|(of, _)| of == table).map(|(_, key)| format!("{:?}", key.values()));
+        let keys: Vec<_> = keys.take(MAX_DESCRIBED_ROWS).collect();
+        text.push_str(&format!(" {table}: {count} ({})", keys.join(", ")));
+    }
+    text
 }
 
 /// Own changes above the acknowledgement.

@@ -3,6 +3,7 @@
 //! Where in the flow: between routes and sockets on one side and the store on the other.
 //! Never runs SQL on an async thread: the writer has a thread of its own, readers use blocking ones.
 
+mod digests;
 mod engine;
 mod pages;
 mod readers;
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use greenlight_core::limits::HEARTBEAT;
 use greenlight_core::protocol::WriterState;
-use greenlight_core::replica::{Applied, Chunk, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, UploadPart};
+use greenlight_core::replica::{
+    Applied, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, UploadPart,
+};
 use greenlight_core::{Cursor, SiteId};
 use tokio::sync::{oneshot, watch};
 
@@ -22,6 +25,7 @@ use crate::error::ApiError;
 use crate::limits::WRITER_WAIT;
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
+use digests::SharedDigests;
 use pages::Pages;
 use readers::Readers;
 use writer::{Job, Writer};
@@ -45,6 +49,7 @@ pub struct Database {
     writer: Writer,
     readers: Readers,
     pages: Pages,
+    digests: SharedDigests,
     roster: Roster,
     published: watch::Receiver<Published>,
     state: Arc<watch::Sender<WriterState>>,
@@ -65,7 +70,8 @@ impl Database {
         let (writer, published) = Writer::start(&name, source.clone(), create, state.clone(), metrics.clone()).await?;
         let readers = Readers::new(source);
         let pages = Pages::new(metrics);
-        let database = Arc::new(Self { name, writer, readers, pages, roster: Roster::default(), published, state });
+        let (digests, roster) = (SharedDigests::new(), Roster::default());
+        let database = Arc::new(Self { name, writer, readers, pages, digests, roster, published, state });
         tokio::spawn(beat(Arc::downgrade(&database)));
         Ok(database)
     }
@@ -121,6 +127,12 @@ impl Database {
         }
         let published = *self.published.borrow();
         self.pages.read(published, request, &self.readers).await
+    }
+
+    /// Digests for a client that compares; without sums where there is no time for them.
+    pub async fn digest(&self, scope: DigestScope) -> Digests {
+        let published = *self.published.borrow();
+        self.digests.of(scope, published, &self.readers).await
     }
 
     /// Has a part committed. Returns when it is on disk, or when nothing of it is.

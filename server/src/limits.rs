@@ -18,6 +18,8 @@ pub const READERS: usize = 4;
 pub const READER_WAIT: Duration = Duration::from_secs(30);
 /// Encoded pages that are kept for the sockets that want the same.
 pub const PAGES_KEPT: usize = 16;
+/// The least time between two digests of one database, for clients that compare: each reads all of it.
+pub const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Words to one socket from outside its own connection (superseded, reset) that may wait.
 pub const CONTROL_QUEUE: usize = 4;
 

@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use greenlight_core::limits::MAX_FRAME_BYTES;
 use greenlight_core::protocol::{CloseCode, Hello, Refuse, RefuseCode, SUBPROTOCOL};
-use greenlight_core::replica::{Applied, Chunk, Fault};
+use greenlight_core::replica::{Applied, Chunk, DigestScope, Digests, Fault};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -73,6 +73,7 @@ enum Done {
     Greeted(Result<Greeting, Refuse>, Option<Welcomed>),
     Read(Result<Chunk, Fault>),
     Applied(Result<Applied, Fault>),
+    Digested(Digests),
 }
 
 /// What a socket has once its hello was accepted.
@@ -190,6 +191,7 @@ impl Driver {
             }
             Event::Done(Done::Read(chunk)) => self.session.handle_chunk(now, chunk),
             Event::Done(Done::Applied(result)) => self.session.handle_applied(now, result),
+            Event::Done(Done::Digested(digests)) => self.session.handle_digests(now, digests),
             Event::Head => {
                 if let Some(welcomed) = &mut self.welcomed {
                     let published = *welcomed.published.borrow_and_update();
@@ -230,6 +232,15 @@ impl Driver {
                     let welcomed = self.welcomed.as_ref()?;
                     let (database, generation) = (welcomed.database.clone(), welcomed.generation);
                     self.work.push(async move { Done::Applied(database.apply(part, generation).await) }.boxed());
+                }
+                Output::Digest(scope) => {
+                    let welcomed = self.welcomed.as_ref()?;
+                    if let DigestScope::Rows(table, _) = &scope {
+                        let site = self.session.report().map(|report| report.site);
+                        tracing::warn!(database = %self.name, ?site, %table, "a client's rows differ");
+                    }
+                    let database = welcomed.database.clone();
+                    self.work.push(async move { Done::Digested(database.digest(scope).await) }.boxed());
                 }
                 Output::Send(frame) => {
                     // A queue that stays full for so long has a reader that is too slow; one that is closed has none.

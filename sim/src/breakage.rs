@@ -6,9 +6,10 @@
 use greenlight_core::change::Change;
 use greenlight_core::protocol::{ClientMessage, EncodedChanges, Pong, ServerMessage, WriterState};
 use greenlight_core::replica::{
-    Applied, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
+    Applied, Chunk, ClientState, ClientStore, DigestPage, DigestScope, DownloadPart, Fault, FaultKind, Outbox,
+    ReadPosition, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, Lineage};
+use greenlight_core::{Bound, Cursor, Lineage, PackedKey};
 use greenlight_store::{ClientDatabase, Committed, ServerDatabase};
 use rusqlite::Connection;
 
@@ -156,6 +157,15 @@ impl ClientStore for BrokenClient<'_> {
             self.database.apply(part)?
         };
         Ok((applied, self.counted(outbox)?))
+    }
+
+    fn digest(&mut self, scope: &DigestScope, after: Option<&ReadPosition>) -> Result<DigestPage, Fault> {
+        self.database.digest(scope, after)
+    }
+
+    fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
+        let outbox = self.database.rewrite(rows)?;
+        self.counted(outbox)
     }
 }
 

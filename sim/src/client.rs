@@ -11,7 +11,8 @@ use fastrand::Rng;
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
 use greenlight_core::limits::FRESHNESS;
 use greenlight_core::replica::{Fault, FaultKind, StoreReply, StoreRequest, perform};
-use greenlight_core::{Now, StatusState, Value, status};
+use greenlight_core::status::Diverged;
+use greenlight_core::{Now, PackedKey, StatusState, Value, status};
 use greenlight_store::{ClientDatabase, Options, StatementError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
@@ -387,6 +388,7 @@ impl World {
                     }
                 }
                 Output::Store(request) => self.perform(index, request)?,
+                Output::Diverged(tables, rows) => return Err(self.differs(index, &tables, &rows)),
             }
         }
         let client = &mut self.clients[index];
@@ -401,6 +403,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Nothing here damages a database but a defect, so whatever a comparison finds is one.
+    fn differs(&self, index: usize, tables: &[Diverged], rows: &[(String, PackedKey)]) -> Violation {
+        self.violation(Check::Diverged, format!("client {index}: {}", status::describe(tables, rows)))
     }
 
     fn perform(&mut self, index: usize, request: StoreRequest) -> Result<(), Violation> {

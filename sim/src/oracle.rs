@@ -32,6 +32,8 @@ pub enum Check {
     RowsDiffer,
     /// After the faults: digests differ.
     DigestsDiffer,
+    /// Two databases that were in step were found to differ by their own comparing.
+    Diverged,
     /// After the faults: not synced within the limit, or not staying so.
     NeverSynced,
     /// After a reset: not incompatible within the limit.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use fastrand::Rng;
 use greenlight_core::limits::HEARTBEAT;
 use greenlight_core::protocol::{Hello, Refuse, RefuseCode, WriterState};
-use greenlight_core::replica::{Author, Fault, FaultKind, ReadRequest, ServerStore, UploadPart};
+use greenlight_core::replica::{Author, DigestScope, Fault, FaultKind, ReadRequest, ServerStore, UploadPart};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use greenlight_core::{Lineage, Now, SiteId};
 use greenlight_store::{Done, Options, ServerDatabase, Work};
@@ -447,6 +447,7 @@ impl World {
                     let at = self.now.after_ms(ms).max(self.server.reads_until);
                     self.at(at, Event::Read(life, wire, request));
                 }
+                Output::Digest(scope) => self.digest(wire, &scope)?,
                 Output::Apply(part) => self.apply(wire, part),
                 Output::Send(frame) => {
                     let frame = breakage::of_server(self.breakage, frame);
@@ -458,6 +459,17 @@ impl World {
                     self.server.sessions.remove(&wire);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Answers a client that compares. On the spot: what is asked of a reader has its delays in the pages already.
+    fn digest(&mut self, wire: WireId, scope: &DigestScope) -> Result<(), Violation> {
+        let Some(database) = &mut self.server.database else { return Ok(()) };
+        let digests = database.digest(scope).map_err(|fault| self.fault("digest", &fault))?;
+        let now = self.server.now(self.now);
+        if let Some(seat) = self.server.sessions.get_mut(&wire) {
+            seat.session.handle_digests(now, digests);
         }
         Ok(())
     }

@@ -3,10 +3,12 @@
 //! Where in the flow: steps 1, 2 and 8 of a write. Never moves a cursor but in the transaction of what it covers, and
 //! never shows a session what an app's open transaction has not committed yet.
 
+use greenlight_core::limits::DIGEST_PAGE_CHANGES;
 use greenlight_core::replica::{
-    Applied, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
+    Applied, Chunk, ClientState, ClientStore, DigestPage, DigestScope, DownloadPart, Fault, FaultKind, Outbox,
+    ReadPosition, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, Lineage, Value, Version};
+use greenlight_core::{Bound, Cursor, Lineage, PackedKey, Value, Version};
 use rusqlite::Connection;
 
 use crate::apply::{Failure, Poison};
@@ -18,7 +20,7 @@ use crate::options::Options;
 use crate::schema::Schema;
 use crate::state::{self, key};
 use crate::statement::{self, Answer, StatementError};
-use crate::{foreign, identity, outbox, read, upload};
+use crate::{digest, foreign, identity, outbox, read, rewrite, upload};
 
 /// What a local transaction did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -440,6 +442,26 @@ impl ClientStore for ClientDatabase {
 
     fn apply(&mut self, part: &DownloadPart) -> Result<(Applied, Outbox), Fault> {
         self.apply_part(part).map(|(applied, outbox, _)| (applied, outbox))
+    }
+
+    fn digest(&mut self, scope: &DigestScope, after: Option<&ReadPosition>) -> Result<DigestPage, Fault> {
+        self.idle()?;
+        let (sums, next) =
+            self.database.snapshot(|database| digest::page(database.view(), scope, after, DIGEST_PAGE_CHANGES))?;
+        Ok(DigestPage { sums: sums.into_iter().collect(), next })
+    }
+
+    fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
+        self.idle()?;
+        self.begin_transaction()?;
+        let written = rows.iter().try_for_each(|(table, key)| rewrite::row(&self.database, table, key));
+        match written.and_then(|()| self.commit_transaction()) {
+            Ok(commit) => Ok(commit.outbox),
+            Err(fault) => {
+                self.rollback_transaction();
+                Err(fault)
+            }
+        }
     }
 }
 

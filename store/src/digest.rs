@@ -1,28 +1,86 @@
-//! A digest of each table, equal exactly where rows and their clocks are.
+//! Digests of tables, buckets and rows, equal exactly where rows and their clocks are.
 //!
 //! Where in the flow: asked when idle, to verify that two sites agree. Leaves out what differs between sites that
 //! agree: who wrote a cell, the version and sequence it has here, and markers of rows that never were deleted.
 
-use greenlight_core::limits::MAX_VERSION;
-use greenlight_core::replica::{Author, Fault};
-use greenlight_core::{Change, Value, Version};
+use std::collections::BTreeMap;
+
+use greenlight_core::limits::{MAX_DIGESTS, MAX_VERSION};
+use greenlight_core::replica::{Author, DigestScope, DigestSum, Digests, Fault, ReadPosition};
+use greenlight_core::{Change, Cursor, Value, Version};
 use sha2::{Digest, Sha256};
 
 use crate::read::{Range, View, walk};
 
-/// Name and digest of each table, in the order of names. Cells are hashed one by one and summed, so their order,
-/// which differs from site to site, doesn't count.
+/// Name and digest of each table, in the order of names.
 pub(crate) fn tables(view: View<'_>) -> Result<Vec<(String, [u8; 16])>, Fault> {
-    let mut sums: Vec<(String, u128)> = view.tables.iter().map(|table| (table.name.to_string(), 0)).collect();
+    let (page, _) = page(view, &DigestScope::Tables, None, usize::MAX)?;
+    let sum = |name: &str| page.get(name.as_bytes()).copied().unwrap_or_default();
+    Ok(view.tables.iter().map(|table| (table.name.to_string(), sum(&table.name).to_be_bytes())).collect())
+}
+
+/// Sums by name, sorted, as [`DigestScope`] says.
+pub(crate) type Sums = BTreeMap<Vec<u8>, DigestSum>;
+
+/// Digests at most `limit` clock entries behind `after`, and tells where to go on. Cells are hashed one by one and
+/// summed, so their order, which differs from site to site, doesn't count.
+pub(crate) fn page(
+    view: View<'_>,
+    scope: &DigestScope,
+    after: Option<&ReadPosition>,
+    limit: usize,
+) -> Result<(Sums, Option<ReadPosition>), Fault> {
+    let tables = match scope {
+        DigestScope::Tables => view.tables,
+        DigestScope::Buckets(name) | DigestScope::Rows(name, _) => {
+            let place = view.tables.iter().position(|table| *table.name == **name);
+            place.map_or(&view.tables[..0], |place| &view.tables[place..=place])
+        }
+    };
     let until = Version::new(MAX_VERSION).unwrap_or_default();
-    walk(view, Range { since: Version::ZERO, until, after: None, author: Author::Any }, &mut |change| {
-        let place = sums.binary_search_by(|(name, _)| (**name).cmp(&*change.table));
-        if let (Ok(place), false) = (place, change.is_sentinel() && change.causal_length == 1) {
-            sums[place].1 = sums[place].1.wrapping_add(cell(change));
+    let range = Range { since: Version::ZERO, until, after, author: Author::Any };
+    let (mut sums, mut left) = (Sums::new(), limit);
+    let next = walk(View { tables, ..view }, range, &mut |change| {
+        if left == 0 {
+            return false;
+        }
+        left -= 1;
+        if let Some(name) = name(scope, change) {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.wrapping_add(cell(change));
         }
         true
     })?;
-    Ok(sums.into_iter().map(|(name, sum)| (name, sum.to_be_bytes())).collect())
+    Ok((sums, next))
+}
+
+/// All of a scope, for a server's answer.
+pub(crate) fn whole(view: View<'_>, scope: &DigestScope, at: Cursor) -> Result<Digests, Fault> {
+    for table in view.tables {
+        let head: Option<i64> = crate::state::one(view.conn, &table.head, [], |row| row.get(0))?;
+        if head.unwrap_or_default() > at.version.to_sql() {
+            // Somebody else wrote, and it has no place in the history yet.
+            return Ok(Digests { at, sums: None });
+        }
+    }
+    let (sums, _) = page(view, scope, None, usize::MAX)?;
+    Ok(Digests { at, sums: (sums.len() <= MAX_DIGESTS).then(|| sums.into_iter().collect()) })
+}
+
+/// Under which name a change counts; `None` where it doesn't.
+fn name(scope: &DigestScope, change: &Change) -> Option<Vec<u8>> {
+    if change.is_sentinel() && change.causal_length == 1 {
+        return None;
+    }
+    match scope {
+        DigestScope::Tables => Some(change.table.as_bytes().to_vec()),
+        DigestScope::Buckets(_) => Some(vec![bucket(change)]),
+        DigestScope::Rows(_, wanted) => (bucket(change) == *wanted).then(|| change.key.as_bytes().to_vec()),
+    }
+}
+
+fn bucket(change: &Change) -> u8 {
+    Sha256::digest(change.key.as_bytes())[0]
 }
 
 fn cell(change: &Change) -> u128 {

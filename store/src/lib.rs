@@ -21,6 +21,7 @@ mod outbox;
 mod read;
 #[cfg(not(target_family = "wasm"))]
 mod reader;
+mod rewrite;
 mod schema;
 mod server;
 #[cfg(not(target_family = "wasm"))]

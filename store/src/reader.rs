@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use greenlight_core::limits::PART_TARGET_BYTES;
-use greenlight_core::replica::{Chunk, Fault, PeerFacts, ReadRequest, ServerFacts};
+use greenlight_core::replica::{Chunk, DigestScope, Digests, Fault, PeerFacts, ReadRequest, ServerFacts};
 use greenlight_core::{Cursor, SiteId};
 
 use crate::connection::Connection;
@@ -69,6 +69,14 @@ impl ServerReader {
         })
     }
 
+    /// Digests everything of a scope.
+    pub fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        self.snapshot(|reader| {
+            let view = View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES };
+            crate::digest::whole(view, scope, state::head(&reader.conn)?)
+        })
+    }
+
     /// Writes a consistent copy of the file to `target`, which must not exist, and tells the copy's head.
     pub fn snapshot_to(&mut self, target: &Path) -> Result<Cursor, Fault> {
         self.snapshot(|reader| crate::snapshot::copy(&reader.conn, target))
@@ -108,6 +116,10 @@ impl greenlight_core::replica::ServerStore for ServerReader {
         _parts: &[greenlight_core::replica::UploadPart],
     ) -> Result<Vec<Result<greenlight_core::replica::Applied, Fault>>, Fault> {
         Err(internal("a reader can't write"))
+    }
+
+    fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        ServerReader::digest(self, scope)
     }
 }
 

@@ -3,7 +3,9 @@
 //! Where in the flow: steps 5 and 6 of a write, on the database's writer thread. An answer is given only after the
 //! commit is on disk. Never numbers two commits alike: head and tag are stored in the transaction that they name.
 
-use greenlight_core::replica::{Applied, Chunk, Fault, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart};
+use greenlight_core::replica::{
+    Applied, Chunk, DigestScope, Digests, Fault, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart,
+};
 use greenlight_core::{Cursor, Epoch, Lineage, SiteId, Value};
 use rusqlite::Connection;
 
@@ -281,6 +283,13 @@ impl ServerStore for ServerDatabase {
             Done::Exec(_) => None,
         });
         Ok(uploads.collect())
+    }
+
+    fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        self.database.snapshot(|database| {
+            let at = state::head(&database.conn)?;
+            crate::digest::whole(database.view(), scope, at)
+        })
     }
 }
 

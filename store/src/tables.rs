@@ -10,7 +10,7 @@ use greenlight_core::limits::{MAX_KEY_BYTES, MAX_KEY_COLUMNS};
 use greenlight_core::{PackedKey, Value};
 
 use crate::schema::Schema;
-use crate::schema::structure::{Affinity, Table};
+use crate::schema::structure::{Affinity, KeyColumn, Table};
 
 /// What a column of a packed key takes beside its text or blob, at most: its type and its length.
 const KEY_COLUMN_OVERHEAD_BYTES: usize = 9;
@@ -38,6 +38,8 @@ pub(crate) struct TableSql {
     pub(crate) own: String,
     /// Gives a key its number in cr-sqlite's table of keys, unless it has one.
     pub(crate) insert_key: String,
+    /// A key's number in that table. Parameters: the key's columns.
+    pub(crate) find_key: String,
     /// The key's columns, quoted and listed.
     key_list: String,
 }
@@ -102,6 +104,11 @@ impl TableSql {
                 "INSERT OR IGNORE INTO {keys} ({key_list}) VALUES ({})",
                 parameters(1, table.key.len())
             ),
+            find_key: {
+                let is = |(index, column): (usize, &KeyColumn)| format!("{} IS ?{}", quote(&column.name), index + 1);
+                let conditions = table.key.iter().enumerate().map(is).collect::<Vec<_>>().join(" AND ");
+                format!("SELECT __crsql_key FROM {keys} WHERE {conditions}")
+            },
             key_list,
         }
     }

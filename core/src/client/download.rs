@@ -126,6 +126,7 @@ impl ClientSession {
     pub(super) fn applied(&mut self, now: Now, outbox: Outbox, stale: bool) {
         self.set_outbox(now, outbox);
         self.clear_fault();
+        self.verifier.disturb(now);
         if stale {
             return;
         }

@@ -36,6 +36,7 @@ impl ClientSession {
             awaiting: self.awaiting,
             fault: self.fault.as_ref().map(|fault| fault.kind),
             quarantined: self.outbox.quarantined,
+            compared: self.verifier.compared(),
         }
     }
 
@@ -61,6 +62,8 @@ impl ClientSession {
             },
             last_synced_at: self.last_synced.map(|moment| moment.wall_ms),
             freshness_ms: self.heartbeat.caught_up.map(|moment| now.since(moment).as_millis() as u64),
+            verified_at: self.verifier.verified.map(|moment| moment.wall_ms),
+            diverged: self.verifier.diverged.clone(),
             progress: self.progress(),
             quarantined: self.outbox.quarantined,
             held_aside: self.outbox.held_aside,
@@ -80,7 +83,7 @@ impl ClientSession {
         };
         let ping = if matches!(self.phase, Phase::Welcomed { .. }) { self.heartbeat.due() } else { None };
         let light = status::next_change(&self.facts(), now).map(|left| now.plus(left));
-        [phase, ping, light].into_iter().flatten().min_by_key(|moment| moment.monotonic_ms)
+        [phase, ping, light, self.verify_at()].into_iter().flatten().min_by_key(|moment| moment.monotonic_ms)
     }
 
     /// Notes what the light shows now, and when it was last solid green.

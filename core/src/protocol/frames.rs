@@ -2,6 +2,8 @@
 //!
 //! Where in the flow: between session and socket. The table in the parent module is what this file follows.
 
+mod digests;
+
 use super::changes::{EncodedChanges, decode_changes};
 use super::messages::{ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Welcome};
 use super::wire::{Reader, WireError, Writer};
@@ -24,6 +26,8 @@ const UPLOADED: u8 = 6;
 const DOWNLOADED: u8 = 7;
 const PING: u8 = 8;
 const PONG: u8 = 9;
+const VERIFY: u8 = 10;
+const DIGESTS: u8 = 11;
 
 impl ClientMessage<EncodedChanges> {
     /// The frame.
@@ -42,6 +46,7 @@ impl ClientMessage<EncodedChanges> {
                 put_mark(&mut out, ping.cursor.version, ping.cursor.tag);
                 out.into_vec()
             }
+            Self::Verify(verify) => digests::encode_verify(verify),
         }
     }
 }
@@ -66,6 +71,7 @@ impl ClientMessage<Vec<Change>> {
                 pending: input.varint("pending")?,
                 cursor: take_cursor(&mut input, "cursor")?,
             }),
+            VERIFY => Self::Verify(digests::decode_verify(&mut input)?),
             other => return Err(WireError::UnknownType(other)),
         };
         input.finish()?;
@@ -95,6 +101,7 @@ impl ServerMessage<EncodedChanges> {
                 out.byte(pong.writer.number());
                 out.into_vec()
             }
+            Self::Digests(answer) => digests::encode_answer(answer),
         }
     }
 }
@@ -122,6 +129,7 @@ impl ServerMessage<Vec<Change>> {
                 head: take_cursor(&mut input, "head")?,
                 writer: take_writer(&mut input)?,
             }),
+            DIGESTS => Self::Digests(digests::decode_answer(&mut input)?),
             other => return Err(WireError::UnknownType(other)),
         };
         input.finish()?;

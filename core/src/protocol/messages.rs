@@ -4,6 +4,7 @@
 
 use super::{RefuseCode, WriterState};
 use crate::position::{Bound, Cursor, Lineage, SiteId};
+use crate::replica::{DigestScope, Digests};
 use crate::schema::{SchemaId, SchemaShape};
 use crate::status::StatusState;
 
@@ -151,6 +152,24 @@ pub struct Pong {
     pub writer: WriterState,
 }
 
+/// A client's question for digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// Comes back with the answer.
+    pub number: u64,
+    /// Of what.
+    pub scope: DigestScope,
+}
+
+/// A server's answer to [`Verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestAnswer {
+    /// The question's number.
+    pub number: u64,
+    /// The digests.
+    pub digests: Digests,
+}
+
 /// What a client sends; `C` as in [`Upload`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage<C> {
@@ -162,6 +181,8 @@ pub enum ClientMessage<C> {
     Downloaded(Receipt<Cursor>),
     /// See [`Ping`].
     Ping(Ping),
+    /// See [`Verify`].
+    Verify(Verify),
 }
 
 /// What a server sends; `C` as in [`Upload`].
@@ -177,4 +198,6 @@ pub enum ServerMessage<C> {
     Uploaded(Receipt<Bound>),
     /// See [`Pong`].
     Pong(Pong),
+    /// See [`DigestAnswer`].
+    Digests(DigestAnswer),
 }

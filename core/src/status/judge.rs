@@ -35,6 +35,17 @@ pub enum Link {
     },
 }
 
+/// What comparing with the server has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Nothing is known to differ.
+    Equal,
+    /// Rows were found to differ; they are mended, and that is not confirmed yet.
+    Mending,
+    /// Rows differ, and repairs did not help.
+    Diverged,
+}
+
 /// Everything that the light depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -68,6 +79,8 @@ pub struct Facts {
     pub fault: Option<FaultKind>,
     /// Incoming changes that could not be applied.
     pub quarantined: u64,
+    /// What comparing with the server has come to.
+    pub compared: Compared,
 }
 
 /// The state and its reason. Precedence: incompatible, stuck, disconnected, connecting, syncing, synced.
@@ -107,6 +120,9 @@ fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
     }
     if facts.quarantined > 0 {
         return Some(Reason::Quarantined);
+    }
+    if facts.compared == Compared::Diverged {
+        return Some(Reason::Diverged);
     }
     if facts.paused {
         return None;
@@ -160,6 +176,7 @@ fn connecting(facts: &Facts, now: Now) -> Option<Reason> {
         Link::Welcomed { .. } if !green && !old(facts.receiving) => Some(Reason::CatchingUp),
         Link::Welcomed { .. } if facts.echoed.is_some() && old(facts.echoed) => Some(Reason::NoEcho),
         Link::Welcomed { exchanged: false } => Some(Reason::Exchanging),
+        Link::Welcomed { .. } if facts.compared != Compared::Equal => Some(Reason::Exchanging),
         Link::Welcomed { exchanged: true } if old(facts.caught_up) || old(facts.echoed) => Some(Reason::CatchingUp),
         Link::Welcomed { .. } if facts.writer != WriterState::Commits => Some(Reason::ServerBusy),
         Link::Welcomed { .. } => None,

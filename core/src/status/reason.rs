@@ -80,6 +80,8 @@ pub enum Reason {
     LocalStorage,
     /// Incoming changes could not be applied.
     Quarantined,
+    /// Rows here differ from the server's, and repairs did not help.
+    Diverged,
     /// The server's schema is newer, and not only by additions.
     SchemaOlder,
     /// The server's schema is older.
@@ -94,7 +96,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason; documentation and tests walk it.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Synced,
         Self::Sending,
         Self::Offline,
@@ -117,6 +119,7 @@ impl Reason {
         Self::StorageFull,
         Self::LocalStorage,
         Self::Quarantined,
+        Self::Diverged,
         Self::SchemaOlder,
         Self::SchemaNewer,
         Self::SchemaDiffers,
@@ -149,6 +152,7 @@ impl Reason {
             Self::StorageFull => "This device's storage is full. Free some space to go on.",
             Self::LocalStorage => "The database on this device reported an error.",
             Self::Quarantined => "Some incoming changes could not be applied and were set aside.",
+            Self::Diverged => "Some rows here differ from the server's, and mending them did not help.",
             Self::SchemaOlder => "This app is older than the server's data. Update the app; your changes are kept.",
             Self::SchemaNewer => "The server's data is older than this app. Your changes are kept until it is updated.",
             Self::SchemaDiffers => "The server's data has another structure than this app's.",
@@ -180,7 +184,7 @@ impl Reason {
             Self::LocalStorage => Remedy::Reload,
             Self::Quarantined => Remedy::ReviewQuarantine,
             Self::SchemaOlder | Self::Protocol => Remedy::UpdateApp,
-            Self::SchemaDiffers | Self::Lineage => Remedy::NukeAndResync,
+            Self::Diverged | Self::SchemaDiffers | Self::Lineage => Remedy::NukeAndResync,
         }
     }
 }

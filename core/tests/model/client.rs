@@ -5,9 +5,10 @@
 use std::collections::HashSet;
 
 use greenlight_core::replica::{
-    Applied, Author, Chunk, ClientState, ClientStore, DownloadPart, Fault, FaultKind, Outbox, ReadRequest, UploadPlan,
+    Applied, Author, Chunk, ClientState, ClientStore, DigestPage, DigestScope, DownloadPart, Fault, FaultKind, Outbox,
+    ReadPosition, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Change, Cursor, Lineage, SchemaId, SchemaShape, SiteId, Tag, Value, Version};
+use greenlight_core::{Bound, Change, Cursor, Lineage, PackedKey, SchemaId, SchemaShape, SiteId, Tag, Value, Version};
 
 use super::{BOOK, LATER, POISON, Rows, fault, schema};
 
@@ -191,5 +192,17 @@ impl ClientStore for ClientModel {
             self.cursor = part.until;
         }
         Ok((applied, self.count()))
+    }
+
+    fn digest(&mut self, scope: &DigestScope, after: Option<&ReadPosition>) -> Result<DigestPage, Fault> {
+        self.works().map(|()| self.rows.digest(scope, after))
+    }
+
+    fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
+        self.works()?;
+        for (_, key) in rows {
+            self.rows.rewrite(self.site, key);
+        }
+        Ok(self.count())
     }
 }

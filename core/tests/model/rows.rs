@@ -4,12 +4,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use greenlight_core::change::SENTINEL;
 use greenlight_core::protocol::EncodedChanges;
-use greenlight_core::replica::{Author, Chunk, ReadPosition, ReadRequest};
-use greenlight_core::{Change, Cursor, PackedKey, SiteId, Value, Version};
+use greenlight_core::replica::{Author, Chunk, DigestPage, DigestScope, DigestSum, ReadPosition, ReadRequest};
+use greenlight_core::{Change, Cursor, PackedKey, SiteId, Tag, Value, Version};
 
 use super::BOOK;
 
@@ -189,6 +190,52 @@ impl Rows {
         });
         let changes: Vec<Change> = found.into_iter().map(|(_, _, change)| change).collect();
         Chunk { until, changes: EncodedChanges::from_changes(&changes), next, remaining }
+    }
+
+    /// A page of digests.
+    pub(crate) fn digest(&self, scope: &DigestScope, after: Option<&ReadPosition>) -> DigestPage {
+        let until = Cursor { version: self.head(), tag: Tag::ZERO };
+        let request =
+            ReadRequest { since: Version::ZERO, until: Some(until), after: after.cloned(), author: Author::Any };
+        let chunk = self.page(&request, until, SiteId([0; 16]));
+        let changes = chunk.changes.decode().expect("own changes");
+        let counted = changes.iter().filter(|change| !(change.is_sentinel() && change.causal_length == 1));
+        let named = counted.filter_map(|change| {
+            let bucket = change.key.as_bytes().last().copied().unwrap_or(0) % 2;
+            let name = match scope {
+                DigestScope::Tables => change.table.as_bytes().to_vec(),
+                DigestScope::Buckets(_) => vec![bucket],
+                DigestScope::Rows(_, wanted) if bucket == *wanted => change.key.as_bytes().to_vec(),
+                DigestScope::Rows(..) => return None,
+            };
+            let of = (&change.key, &change.column, &change.value, change.column_version, change.causal_length);
+            let mut hash = DefaultHasher::new();
+            format!("{of:?}").hash(&mut hash);
+            Some((name, DigestSum::from(hash.finish())))
+        });
+        DigestPage { sums: named.collect(), next: chunk.next }
+    }
+
+    /// Damages a cell behind everyone's back; neither clocks nor versions tell.
+    pub(crate) fn damage(&mut self, key: i64, column: &str, value: Option<Value>) {
+        let row = self.rows.get_mut(&packed(key)).expect("a row");
+        match value {
+            Some(value) => row.cells.get_mut(column).expect("a cell").value = value,
+            None => drop(row.cells.remove(column)),
+        }
+    }
+
+    /// Writes the cells of a row again as they are.
+    pub(crate) fn rewrite(&mut self, site: SiteId, key: &PackedKey) {
+        let version = self.next_version();
+        let Some(row) = self.rows.get_mut(key) else { return };
+        for (column, cell) in &mut row.cells {
+            if &**column != SENTINEL {
+                (cell.site, cell.version) = (site, version);
+                cell.column_version += 1;
+                self.head = version;
+            }
+        }
     }
 
     fn cells(&self) -> impl Iterator<Item = (&PackedKey, &Arc<str>, &Cell)> {

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use greenlight_core::replica::{
-    Applied, Chunk, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart,
+    Applied, Chunk, DigestScope, DigestSum, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts,
+    ServerStore, UploadPart,
 };
 use greenlight_core::{Bound, Cursor, Epoch, Lineage, SchemaId, SchemaShape, SiteId, Tag, Version};
 
@@ -110,5 +111,21 @@ impl ServerStore for ServerModel {
         let done = parts.iter().map(|part| self.apply_one(version, part)).collect();
         self.note_commit();
         Ok(done)
+    }
+
+    fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        let mut sums = BTreeMap::<Vec<u8>, DigestSum>::new();
+        let mut after = None;
+        loop {
+            let page = self.rows.digest(scope, after.as_ref());
+            for (name, sum) in page.sums {
+                let entry = sums.entry(name).or_default();
+                *entry = entry.wrapping_add(sum);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Digests { at: self.head(), sums: Some(sums.into_iter().collect()) });
+            }
+        }
     }
 }

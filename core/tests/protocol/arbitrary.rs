@@ -9,9 +9,10 @@ use std::sync::Arc;
 use greenlight_core::change::SENTINEL;
 use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_RANGE_PARTS, MAX_SEQUENCE, MAX_VERSION};
 use greenlight_core::protocol::{
-    ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload, Welcome,
-    WriterState,
+    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload,
+    Verify, Welcome, WriterState,
 };
+use greenlight_core::replica::{DigestScope, Digests};
 use greenlight_core::{
     Bound, Change, Cursor, Epoch, Lineage, PackedKey, SchemaId, SchemaShape, SiteId, StatusState, TableShape, Tag,
     Value, Version,
@@ -160,8 +161,25 @@ pub(crate) fn client_message() -> BoxedStrategy<ClientMessage<Vec<Change>>> {
             last
         })),
         ping.prop_map(ClientMessage::Ping),
+        (any::<u64>(), scope()).prop_map(|(number, scope)| ClientMessage::Verify(Verify { number, scope })),
     ]
     .boxed()
+}
+
+fn scope() -> impl Strategy<Value = DigestScope> {
+    prop_oneof![
+        Just(DigestScope::Tables),
+        text(20).prop_map(DigestScope::Buckets),
+        (text(20), any::<u8>()).prop_map(|(table, bucket)| DigestScope::Rows(table, bucket)),
+    ]
+}
+
+fn digests() -> impl Strategy<Value = DigestAnswer> {
+    let sums = btree_map(vec(any::<u8>(), 0..12), any::<u128>(), 0..6);
+    (any::<u64>(), cursor(), prop::option::of(sums)).prop_map(|(number, at, sums)| {
+        let sums = sums.map(|sums| sums.into_iter().collect());
+        DigestAnswer { number, digests: Digests { at, sums } }
+    })
 }
 
 fn writer() -> impl Strategy<Value = WriterState> {
@@ -204,6 +222,7 @@ pub(crate) fn server_message() -> BoxedStrategy<ServerMessage<Vec<Change>>> {
             head,
             writer
         })),
+        digests().prop_map(ServerMessage::Digests),
     ]
     .boxed()
 }

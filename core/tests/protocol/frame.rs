@@ -182,7 +182,22 @@ pub(crate) fn pong() -> Frame {
     Frame::new(9).varint("number", 77).mark("head", 301, 9).raw("writer", [3])
 }
 
+pub(crate) fn verify() -> Frame {
+    Frame::new(10).varint("number", 300).raw("scope", [2]).text("table", "book").raw("bucket", [7])
+}
+
+pub(crate) fn digests() -> Frame {
+    Frame::new(11)
+        .varint("number", 300)
+        .mark("at", 301, 9)
+        .raw("sums", [1])
+        .raw("list", list([[bytes(b"book"), vec![1; 16]].concat(), [bytes(b"stock"), vec![2; 16]].concat()]))
+}
+
 /// Every message that a client sends, and then every one that a server sends.
-pub(crate) fn all() -> ([Frame; 4], [Frame; 5]) {
-    ([hello(), upload(), downloaded(), ping()], [welcome(), refuse(), download(), uploaded(), pong()])
+pub(crate) fn all() -> ([Frame; 5], [Frame; 6]) {
+    (
+        [hello(), upload(), downloaded(), ping(), verify()],
+        [welcome(), refuse(), download(), uploaded(), pong(), digests()],
+    )
 }

@@ -3,9 +3,10 @@
 
 use greenlight_core::change::SENTINEL;
 use greenlight_core::protocol::{
-    ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload, Welcome,
-    WriterState,
+    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload,
+    Verify, Welcome, WriterState,
 };
+use greenlight_core::replica::{DigestScope, Digests};
 use greenlight_core::{
     Bound, Change, Cursor, Epoch, Lineage, PackedKey, SchemaId, SchemaShape, SiteId, StatusState, TableShape, Tag,
     Value, Version,
@@ -199,4 +200,18 @@ fn heartbeat() {
     check_client(&golden!("ping"), &ClientMessage::Ping(ping));
     let pong = Pong { number: 3, head: cursor(302, 10), writer: WriterState::Full };
     check_server(&golden!("pong"), &ServerMessage::Pong(pong));
+}
+
+#[test]
+fn verifying() {
+    let tables = Verify { number: 1, scope: DigestScope::Tables };
+    check_client(&golden!("verify_tables"), &ClientMessage::Verify(tables));
+    let rows = Verify { number: 300, scope: DigestScope::Rows("book".into(), 255) };
+    check_client(&golden!("verify_rows"), &ClientMessage::Verify(rows));
+    let at = cursor(302, 10);
+    let sums = vec![(b"book".to_vec(), 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10), (b"stock".to_vec(), 0)];
+    let answer = DigestAnswer { number: 1, digests: Digests { at, sums: Some(sums) } };
+    check_server(&golden!("digests"), &ServerMessage::Digests(answer));
+    let none = DigestAnswer { number: 1, digests: Digests { at, sums: None } };
+    check_server(&golden!("digests_none"), &ServerMessage::Digests(none));
 }

@@ -6,8 +6,8 @@ use greenlight_core::protocol::{ClientMessage, ServerMessage, WireError};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::frame::{
-    self, Frame, all, bytes, download, downloaded, hello, list, ping, pong, refuse, text_of, upload, uploaded, varint,
-    welcome, zigzag,
+    self, Frame, all, bytes, digests, download, downloaded, hello, list, ping, pong, refuse, text_of, upload, uploaded,
+    varint, verify, welcome, zigzag,
 };
 use WireError::{Invalid, LeftOver, TooLarge, Truncated, UnknownType};
 
@@ -15,7 +15,7 @@ use WireError::{Invalid, LeftOver, TooLarge, Truncated, UnknownType};
 fn decode(frame: &Frame) -> Result<(), WireError> {
     let bytes = frame.bytes();
     match bytes[0] {
-        1 | 4 | 7 | 8 => ClientMessage::decode(&bytes).map(drop),
+        1 | 4 | 7 | 8 | 10 => ClientMessage::decode(&bytes).map(drop),
         _ => ServerMessage::decode(&bytes).map(drop),
     }
 }
@@ -206,6 +206,26 @@ fn a_sentinel_has_no_value_and_two_equal_clocks() {
 }
 
 #[test]
+fn fields_of_verifying() {
+    refused(verify().with("scope", [3]), Invalid("scope"));
+    taken(verify().with("table", text_of(MAX_NAME_BYTES)), "longest name");
+    refused(verify().with("table", text_of(MAX_NAME_BYTES + 1)), TooLarge("table"));
+    refused(verify().with("table", bytes(&[0xff])), Invalid("table"));
+    refused(digests().with("sums", [2]), Invalid("sums"));
+    let sum = |name: &[u8]| [bytes(name), vec![0; 16]].concat();
+    let sums = |names: &[&[u8]]| digests().with("list", list(names.iter().map(|name| sum(name))));
+    taken(sums(&[]), "nothing to sum");
+    taken(sums(&[b"", b"a"]), "an empty name");
+    taken(sums(&[&[b'k'; MAX_KEY_BYTES]]), "longest key");
+    refused(sums(&[&[b'k'; MAX_KEY_BYTES + 1]]), TooLarge("name"));
+    refused(sums(&[b"b", b"a"]), Invalid("name"));
+    refused(sums(&[b"a", b"a"]), Invalid("name"));
+    let many: Vec<Vec<u8>> = (0..=MAX_DIGESTS as u32).map(|number| sum(&number.to_be_bytes())).collect();
+    taken(digests().with("list", list(many[..MAX_DIGESTS].to_vec())), "most digests");
+    refused(digests().with("list", list(many)), TooLarge("sums"));
+}
+
+#[test]
 fn a_frame_has_a_largest_size_and_an_end() {
     let blank = refuse().with("sentence", vec![0; MAX_FRAME_BYTES]);
     assert!(blank.bytes().len() > MAX_FRAME_BYTES);
@@ -229,7 +249,7 @@ fn a_type_belongs_to_one_direction() {
         let bytes = frame.bytes();
         assert_eq!(ClientMessage::decode(&bytes).map(drop), Err(UnknownType(bytes[0])));
     }
-    for kind in [0, 10, 11, 127, 128, 255] {
+    for kind in [0, 12, 13, 127, 128, 255] {
         assert_eq!(ClientMessage::decode(&[kind]).map(drop), Err(UnknownType(kind)));
         assert_eq!(ServerMessage::decode(&[kind]).map(drop), Err(UnknownType(kind)));
     }

@@ -24,6 +24,7 @@ pub(crate) fn to_send(message: &ClientMessage<Vec<Change>>) -> ClientMessage<Enc
         }
         ClientMessage::Downloaded(receipt) => ClientMessage::Downloaded(receipt),
         ClientMessage::Ping(ping) => ClientMessage::Ping(ping),
+        ClientMessage::Verify(verify) => ClientMessage::Verify(verify),
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn to_serve(message: &ServerMessage<Vec<Change>>) -> ServerMessage<En
         }
         ServerMessage::Uploaded(receipt) => ServerMessage::Uploaded(receipt),
         ServerMessage::Pong(pong) => ServerMessage::Pong(pong),
+        ServerMessage::Digests(answer) => ServerMessage::Digests(answer),
     }
 }
 

@@ -20,12 +20,10 @@ fn has_line(line: &str) {
 fn every_message_stands_in_the_page_as_in_the_header() {
     let rows: Vec<&str> = HEADER.lines().filter_map(|line| line.strip_prefix("//! ")).collect();
     let rows: Vec<&str> = rows.into_iter().filter(|row| row.starts_with('|')).collect();
-    assert_eq!(rows.len(), 2 + 9, "a title, a rule and nine messages");
+    assert_eq!(rows.len(), 2 + 11, "a title, a rule and eleven messages");
     rows.into_iter().for_each(has_line);
-    for (number, name) in ["hello", "welcome", "refuse", "upload", "download", "uploaded", "downloaded", "ping", "pong"]
-        .into_iter()
-        .enumerate()
-    {
+    let names = ["hello", "welcome", "refuse", "upload", "download", "uploaded", "downloaded", "ping", "pong"];
+    for (number, name) in names.into_iter().chain(["verify", "digests"]).enumerate() {
         has_line(&format!("| {} | {name} |", number + 1));
     }
 }
@@ -95,11 +93,18 @@ fn every_limit_stands_in_the_page() {
         MAX_TOKEN_BYTES,
         MAX_SENTENCE_BYTES,
         MAX_AGENT_BYTES,
+        MAX_DIGESTS,
+        MAX_SUSPECTS,
+        MAX_DIVERGED_ROWS,
+        MAX_DESCRIBED_ROWS,
+        MAX_REPAIRS,
+        DIGEST_PAGE_CHANGES,
+        VERIFY_SHARE,
         MAX_VERSION,
         MAX_COLUMN_VERSION,
         MAX_SEQUENCE,
     ];
-    let deadlines: [(&str, Duration); 12] = deadlines![
+    let deadlines: [(&str, Duration); 16] = deadlines![
         HEARTBEAT,
         FRESHNESS,
         IDLE_LIMIT,
@@ -109,6 +114,10 @@ fn every_limit_stands_in_the_page() {
         CONNECT_LIMIT,
         ACKNOWLEDGEMENT_LIMIT,
         PROGRESS_GIVE_UP,
+        VERIFY_IDLE,
+        VERIFY_EVERY,
+        VERIFY_AGAIN,
+        VERIFY_LIMIT,
         EARLY_CLOSE,
         BACKOFF_FIRST,
         BACKOFF_MAX,

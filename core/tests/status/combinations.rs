@@ -8,7 +8,7 @@ use greenlight_core::Now;
 use greenlight_core::limits::{ACKNOWLEDGEMENT_LIMIT, EARLY_CLOSE_COUNT, FRESHNESS, WELCOME_LIMIT};
 use greenlight_core::protocol::{RefuseCode, WriterState};
 use greenlight_core::replica::FaultKind;
-use greenlight_core::status::{Facts, Link};
+use greenlight_core::status::{Compared, Facts, Link};
 
 /// When every combination is judged; long after both clocks began.
 pub(crate) const NOW: Now = Now { monotonic_ms: 100_000_000, wall_ms: 1_700_000_000_000 };
@@ -69,6 +69,7 @@ pub(crate) const FINE: Facts = Facts {
     awaiting: None,
     fault: None,
     quarantined: 0,
+    compared: Compared::Equal,
 };
 
 /// The facts about the connection: what the socket, the server and the person did.
@@ -78,8 +79,16 @@ fn connections() -> Vec<Facts> {
         for refused in refusals() {
             for early_closes in [EARLY_CLOSE_COUNT - 1, EARLY_CLOSE_COUNT] {
                 for paused in [false, true] {
-                    for (welcome_missing, acknowledgement_missing) in [(false, false), (true, false), (false, true)] {
-                        let missing = Facts { welcome_missing, acknowledgement_missing, ..FINE };
+                    use Compared::{Diverged, Equal, Mending};
+                    let rest = [
+                        (false, false, Equal),
+                        (true, false, Equal),
+                        (false, true, Equal),
+                        (false, false, Mending),
+                        (false, false, Diverged),
+                    ];
+                    for (welcome_missing, acknowledgement_missing, compared) in rest {
+                        let missing = Facts { welcome_missing, acknowledgement_missing, compared, ..FINE };
                         all.push(Facts { link, refused, early_closes, paused, ..missing });
                     }
                 }

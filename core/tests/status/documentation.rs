@@ -30,7 +30,8 @@ pub(crate) fn state_of(reason: Reason) -> StatusState {
         | Reason::ServerStorage
         | Reason::StorageFull
         | Reason::LocalStorage
-        | Reason::Quarantined => StatusState::Stuck,
+        | Reason::Quarantined
+        | Reason::Diverged => StatusState::Stuck,
         Reason::SchemaOlder | Reason::SchemaNewer | Reason::SchemaDiffers | Reason::Lineage | Reason::Protocol => {
             StatusState::Incompatible
         }

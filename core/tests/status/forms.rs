@@ -43,7 +43,7 @@ fn every_reason_has_a_sentence_of_its_own() {
 fn a_remedy_fits_its_reason() {
     // Nuking a database is never offered where signing in, waiting or an update would do.
     for reason in Reason::ALL {
-        let nukes = matches!(reason, Reason::Lineage | Reason::SchemaDiffers);
+        let nukes = matches!(reason, Reason::Lineage | Reason::SchemaDiffers | Reason::Diverged);
         assert_eq!(reason.remedy() == Remedy::NukeAndResync, nukes, "{reason:?}");
     }
     assert_eq!(Reason::Unauthorized.remedy(), Remedy::SignIn);
@@ -63,6 +63,8 @@ fn a_page_gets_the_status_in_its_own_spelling() {
         "since": 1_700_000_000_000_u64,
         "pending": { "changes": 0, "bytes": 0, "oldestAgeMs": null },
         "lastSyncedAt": null,
+        "verifiedAt": null,
+        "diverged": [],
         "freshnessMs": null,
         "progress": null,
         "quarantined": 0,

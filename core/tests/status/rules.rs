@@ -8,7 +8,7 @@ use greenlight_core::StatusState;
 use greenlight_core::limits::{ACKNOWLEDGEMENT_LIMIT, FRESHNESS, WELCOME_LIMIT};
 use greenlight_core::protocol::{RefuseCode, WriterState};
 use greenlight_core::replica::FaultKind;
-use greenlight_core::status::{Facts, Link, Reason, judge, next_change};
+use greenlight_core::status::{Compared, Facts, Link, Reason, judge, next_change};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -27,6 +27,7 @@ fn may_be_green(facts: &Facts) -> bool {
         && younger(facts.caught_up, FRESHNESS)
         && younger(facts.echoed, FRESHNESS)
         && facts.writer == WriterState::Commits
+        && facts.compared == Compared::Equal
 }
 
 fn cannot_be_reconciled(facts: &Facts) -> bool {
@@ -37,7 +38,9 @@ fn cannot_be_reconciled(facts: &Facts) -> bool {
 /// Something on this device that no connection can mend.
 fn has_local_trouble(facts: &Facts) -> bool {
     use FaultKind::{Corrupt, Full, Internal, Io, ReadOnly};
-    facts.quarantined > 0 || matches!(facts.fault, Some(Full | ReadOnly | Corrupt | Io | Internal))
+    facts.quarantined > 0
+        || facts.compared == Compared::Diverged
+        || matches!(facts.fault, Some(Full | ReadOnly | Corrupt | Io | Internal))
 }
 
 /// Something on the way that does not mend by itself.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
 use greenlight_core::replica::{StoreRequest, perform};
 use greenlight_core::server::ServerSession;
-use greenlight_core::status::Reason;
+use greenlight_core::status::{Diverged, Reason};
 use greenlight_core::{Now, StatusState};
 
 use crate::model::ClientModel;
@@ -32,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) set_ms: i64,
     /// Every light that was shown, without repeats.
     pub(crate) lights: Vec<(StatusState, Reason)>,
+    /// The tables of every difference that was reported.
+    pub(crate) diverged: Vec<Vec<Diverged>>,
 }
 
 impl Client {
@@ -49,6 +51,7 @@ impl Client {
             slept: Duration::ZERO,
             set_ms: 0,
             lights: Vec::new(),
+            diverged: Vec::new(),
         }
     }
 
@@ -120,6 +123,7 @@ impl Client {
                         wire.send_up(frame);
                     }
                 }
+                Output::Diverged(tables, _) => self.diverged.push(tables),
                 Output::Store(request) if self.drowsy => self.waiting = Some(request),
                 Output::Store(request) => {
                     let reply = perform(&mut self.model, request);

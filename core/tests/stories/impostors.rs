@@ -341,6 +341,7 @@ impl Client {
                 client::Output::Send(frame) => {
                     self.sent.push(ClientMessage::decode(&frame).expect("a client's frame is right"));
                 }
+                client::Output::Diverged(..) => {}
                 client::Output::Store(StoreRequest::Apply(_)) if self.slow => {}
                 client::Output::Store(request) => {
                     let reply: StoreReply = perform(&mut self.model, request);

@@ -17,5 +17,6 @@ mod network;
 mod refusals;
 mod storage;
 mod traffic;
+mod verifying;
 mod world;
 mod writing;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use greenlight_core::replica::{
-    Applied, Chunk, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, ServerStore, UploadPart,
+    Applied, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, ServerStore,
+    UploadPart,
 };
 use greenlight_core::{Cursor, SiteId, Value};
 use greenlight_store::{Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
@@ -165,6 +166,10 @@ impl Reader {
 
     pub(super) fn peer(&mut self, site: SiteId, cursor: Cursor) -> Result<PeerFacts, Fault> {
         self.0.peer(site, cursor)
+    }
+
+    pub(super) fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        self.0.digest(scope)
     }
 
     pub(super) fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault> {

@@ -173,6 +173,7 @@ impl Driver {
     async fn carry_out(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
+                Output::Diverged(..) => {}
                 Output::Store(request) => {
                     let reply = perform(&mut self.store, request);
                     self.session.handle_store(clock::now(), reply);

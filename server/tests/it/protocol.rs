@@ -23,7 +23,7 @@ fn hello(store: &mut ClientDatabase) -> Vec<u8> {
             Output::Store(request) => session.handle_store(now(), perform(store, request)),
             Output::Connect => session.handle_connected(now(), String::new()),
             Output::Send(frame) => return frame,
-            Output::Close(..) => panic!("nothing to close"),
+            Output::Close(..) | Output::Diverged(..) => panic!("nothing to close or to report"),
         }
     }
 }

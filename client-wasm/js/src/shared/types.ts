@@ -135,6 +135,10 @@ export interface Status {
   /** Own changes that the server has not acknowledged. */
   pending: { changes: number; bytes: number; oldestAgeMs: number | null };
   lastSyncedAt: number | null;
+  /** When the server was asked whose digests of all tables were equal to those here. */
+  verifiedAt: number | null;
+  /** What differed when it was last compared, and is being mended; empty once it is found equal. */
+  diverged: { table: string; rows: number }[];
   /** The age of what is shown. */
   freshnessMs: number | null;
   progress: Progress | null;

@@ -12,7 +12,9 @@ import type { Integers, Status, Value } from "../shared/types.js";
 export type SocketAction =
   | { kind: "connect" }
   | { kind: "send"; frame: Uint8Array }
-  | { kind: "close"; code: number; reason: string };
+  | { kind: "close"; code: number; reason: string }
+  /** For the console: what a developer should know. */
+  | { kind: "warn"; message: string };
 
 /** What a call into the module leaves to be done. */
 export interface Effects {

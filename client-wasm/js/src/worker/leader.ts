@@ -261,6 +261,7 @@ export class Leader {
     for (const action of effects.actions) {
       if (action.kind === "connect") void this.#socket.connect();
       else if (action.kind === "send") this.#socket.send(action.frame);
+      else if (action.kind === "warn") console.warn(`Greenlight: ${action.message}`);
       else this.#socket.close(action.code, action.reason);
     }
     clearTimeout(this.#wake);
