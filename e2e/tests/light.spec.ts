@@ -115,6 +115,15 @@ test("incompatible within ten seconds of a reset, while here and while away", as
   await sees(away, "SELECT title FROM book", "Before the reset");
 });
 
+test("a quiet client says since when it found everything equal", async ({ server, person }) => {
+  await server.exec("INSERT INTO book (isbn, title) VALUES ('9780000000019', 'Kept')");
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await page.getByTestId("sync-button").click();
+  await expect(page.getByTestId("sync-facts")).toContainText(/Verified\s*\d+ s ago/, { timeout: 30_000 });
+  await expect(page.getByTestId("sync-facts")).not.toContainText("Differs");
+});
+
 test("nothing listens at all: disconnected from the start, and the app works", async ({ server, person }) => {
   const nobody = await freePort();
   const page = await openShop(await person(), `${server.url}/?server=ws://127.0.0.1:${nobody}`);

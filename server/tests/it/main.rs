@@ -15,4 +15,5 @@ mod peer;
 mod protocol;
 mod stop;
 mod sync;
+mod verify;
 mod web;

@@ -4,6 +4,7 @@
 
 mod denials;
 mod differential;
+mod digests;
 mod files;
 mod identity;
 mod marks;

@@ -27,7 +27,9 @@ export function summary(status: Status, now: number, texts: Texts): Fact[] {
       ? texts.nonePending
       : `${fill(texts.bundleSummary, { changes: count(pending.changes), bytes: bytes(pending.bytes) })}${oldest}`],
   ];
+  if (status.verifiedAt) facts.splice(1, 0, [texts.verified, ago(status.verifiedAt, now)]);
   if (status.freshnessMs !== null) facts.splice(1, 0, [texts.heard, ago(now - status.freshnessMs, now)]);
+  for (const { table, rows } of status.diverged ?? []) facts.push([texts.diverged, `${table}: ${count(rows)}`]);
   if (status.heldAside > 0) facts.push([texts.setAside, count(status.heldAside)]);
   if (status.quarantined > 0) facts.push([texts.quarantined, count(status.quarantined)]);
   return facts;

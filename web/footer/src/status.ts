@@ -53,6 +53,10 @@ export interface Status {
   since: number;
   pending: { changes: number; bytes: number; oldestAgeMs: number | null };
   lastSyncedAt: number | null;
+  /** When all rows were last found equal to the server's. Older clients don't say. */
+  verifiedAt?: number | null;
+  /** Tables with rows that differ, until they are found equal. Older clients don't say. */
+  diverged?: { table: string; rows: number }[];
   freshnessMs: number | null;
   progress: Progress | null;
   quarantined: number;

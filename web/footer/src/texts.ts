@@ -13,6 +13,10 @@ export interface Texts {
   close: string;
   since: string;
   lastSynced: string;
+  /** Before how long ago all rows were last found equal to the server's. */
+  verified: string;
+  /** Before a table's name and how many of its rows differ. */
+  diverged: string;
   never: string;
   heard: string;
   pendingChanges: string;
@@ -64,6 +68,8 @@ export const ENGLISH: Texts = {
   close: "Close",
   since: "since {time}",
   lastSynced: "Last in step",
+  verified: "Verified",
+  diverged: "Differs from the server",
   never: "not yet",
   heard: "Server heard",
   pendingChanges: "Only on this device",

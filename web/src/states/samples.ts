@@ -18,6 +18,7 @@ const BASE: Status = {
   since: NOW - 12 * MINUTE,
   pending: { changes: 0, bytes: 0, oldestAgeMs: null },
   lastSyncedAt: NOW - 1200,
+  verifiedAt: NOW - 12_000, diverged: [],
   freshnessMs: 900,
   progress: null,
   quarantined: 0,

@@ -154,6 +154,8 @@ function blankStatus(): Status {
     since: Date.now(),
     pending: { changes: 0, bytes: 0, oldestAgeMs: null },
     lastSyncedAt: null,
+    verifiedAt: null,
+    diverged: [],
     freshnessMs: null,
     progress: null,
     quarantined: 0,
