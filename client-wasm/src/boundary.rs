@@ -4,11 +4,10 @@
 
 use greenlight_core::Value;
 use greenlight_core::replica::{Fault, FaultKind};
+use greenlight_store::bundle::ReplayError;
 use greenlight_store::{OpenError, StatementError};
 use js_sys::{Array, BigInt, Number, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-
-use crate::replay::ReplayError;
 
 /// An error as the worker sees it: a code of the package's `ErrorCode`, or `files_held`, and a sentence.
 #[derive(Debug)]
@@ -69,7 +68,11 @@ impl From<OpenError> for Failure {
 
 impl From<ReplayError> for Failure {
     fn from(error: ReplayError) -> Self {
-        Self::invalid(error.to_string())
+        match error {
+            ReplayError::Fault(fault) => fault.into(),
+            ReplayError::Statement(error) => error.into(),
+            other => Self::invalid(other.to_string()),
+        }
     }
 }
 

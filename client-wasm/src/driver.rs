@@ -164,10 +164,10 @@ impl Driver {
     }
 }
 
-/// The status as a JavaScript object.
-pub(crate) fn to_js(status: &Status) -> Result<JsValue, Failure> {
-    let text = serde_json::to_string(status)?;
-    js_sys::JSON::parse(&text).map_err(|_| Failure::new("storage", "the status is no JSON"))
+/// A value as a JavaScript object, by way of JSON.
+pub(crate) fn to_js(what: &impl serde::Serialize) -> Result<JsValue, Failure> {
+    let text = serde_json::to_string(what)?;
+    js_sys::JSON::parse(&text).map_err(|_| Failure::new("storage", "what is to be shown is no JSON"))
 }
 
 /// Both clocks of the worker.

@@ -6,17 +6,17 @@
 use std::path::PathBuf;
 
 use greenlight_core::replica::{Author, ClientStore, ReadPosition, ReadRequest};
-use greenlight_core::{Cursor, Status, StatusState};
+use greenlight_core::status::Reason;
+use greenlight_core::{Cursor, Status, StatusState, Version};
+use greenlight_store::bundle::{self, Header, Line, PIECE_BYTES, Plan, Replay, Rows};
 use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::boundary::{self, Failure, Integers};
-use crate::bundle::{self, Header, Line, PIECE_BYTES};
 use crate::driver::{self, Driver};
 use crate::pool::{FILE, Pool};
-use crate::replay::Replay;
 use crate::requests;
 
 /// What a closed engine answers.
@@ -84,6 +84,8 @@ pub struct Engine {
 struct Saving {
     /// Where the next page of changes begins; the outer None when they are done.
     next: Option<ReadRequest>,
+    /// Every change of the database, after those that are pending; the same, where it is saved whole.
+    all: Option<ReadRequest>,
     /// How much of the database's file is written; None when it isn't wanted.
     file: Option<u64>,
     lines: u64,
@@ -196,19 +198,22 @@ impl Engine {
         Ok(pending.into_iter().map(entry).collect())
     }
 
-    /// Begins a bundle: returns its first line. `whole` asks for the database's file too, where the server is not of
-    /// the lineage that this database was in step with: acknowledged rows may then exist nowhere else.
+    /// Begins a bundle: returns its first line. `whole` asks for all of the database too, its changes and its file,
+    /// where what is acknowledged may exist nowhere else: the server is not of the lineage that this database was in
+    /// step with, or its rows differ.
     pub fn bundle_begin(&mut self, id: String, created_at: f64, whole: bool) -> Result<Uint8Array, JsValue> {
         let Status { state, reason, .. } = self.driver.status();
+        let lost = state == StatusState::Incompatible || reason == Reason::Diverged;
         let reason = serde_json::to_value(reason).map_err(Failure::from)?;
         let loaded = self.with(|database, _| Ok(database.load()?))?;
         let reason = reason.as_str().unwrap_or_default().to_owned();
         let header = Header::new(id, self.name.clone(), created_at as u64, reason, &loaded);
-        let whole = whole && self.pool.is_some() && state == StatusState::Incompatible;
+        let whole = whole && self.pool.is_some() && lost;
         let until = Cursor { version: loaded.outbox.head, ..Cursor::ZERO };
         let first =
             ReadRequest { since: loaded.acknowledged.version, until: Some(until), after: None, author: Author::Own };
-        self.saving = Some(Saving { next: Some(first), file: whole.then_some(0), lines: 1 });
+        let all = ReadRequest { since: Version::ZERO, until: None, after: None, author: Author::Any };
+        self.saving = Some(Saving { next: Some(first), all: whole.then_some(all), file: whole.then_some(0), lines: 1 });
         Ok(Uint8Array::from(&bundle::line(&header).map_err(Failure::from)?[..]))
     }
 
@@ -217,7 +222,10 @@ impl Engine {
         let Some(mut saving) = self.saving.take() else { return Ok(None) };
         let mut lines = Vec::new();
         let goes_on = if let Some(request) = saving.next.take() {
-            saving.next = self.save_changes(&request, &mut lines, &mut saving.lines)?;
+            saving.next = self.save_changes(&request, false, &mut lines, &mut saving.lines)?;
+            true
+        } else if let Some(request) = saving.all.take() {
+            saving.all = self.save_changes(&request, true, &mut lines, &mut saving.lines)?;
             true
         } else if let Some(at) = saving.file {
             saving.file = self.save_file(at, &mut lines, &mut saving.lines)?;
@@ -245,18 +253,17 @@ impl Engine {
         Ok(taken.map_err(Failure::from)?)
     }
 
+    /// What writing what was taken in would do; it has to be taken in again to be written. `all` as in [`Rows::All`].
+    pub fn replay_plan(&mut self, all: bool) -> Result<JsValue, JsValue> {
+        let plan = self.plan(all)?;
+        let tables = driver::to_js(&plan.tables)?;
+        Ok(boundary::object([("rows", (plan.rows() as f64).into()), ("tables", tables)]))
+    }
+
     /// Writes what was taken in, as one transaction of this id. Returns how many rows were written.
-    pub fn replay_write(&mut self, id: &str) -> Result<f64, JsValue> {
-        let replay = std::mem::take(&mut self.replay);
-        let shape = self.with(|database, _| Ok(database.load()?.shape))?;
-        let statements = replay.statements(&shape).map_err(Failure::from)?;
-        Ok(self.write(id, |database| {
-            let count = statements.len() as i64;
-            for (sql, params) in statements {
-                database.exec(&sql, &params)?;
-            }
-            Ok(count)
-        })? as f64)
+    pub fn replay_write(&mut self, id: &str, all: bool) -> Result<f64, JsValue> {
+        let plan = self.plan(all)?;
+        Ok(self.write(id, |database| Ok(plan.write(database)? as i64))? as f64)
     }
 
     /// Drops the database's files and opens it empty; the session starts over.
@@ -294,6 +301,12 @@ impl Engine {
             Some(database) => job(database, &mut self.driver),
             None => Err(Failure::new("closed", CLOSED)),
         }
+    }
+
+    fn plan(&mut self, all: bool) -> Result<Plan, Failure> {
+        let replay = std::mem::take(&mut self.replay);
+        let rows = if all { Rows::All } else { Rows::Unacknowledged };
+        self.with(|database, _| Ok(replay.plan(database, rows)?))
     }
 
     fn tell(
@@ -337,6 +350,7 @@ impl Engine {
     fn save_changes(
         &mut self,
         request: &ReadRequest,
+        acknowledged: bool,
         lines: &mut Vec<u8>,
         count: &mut u64,
     ) -> Result<Option<ReadRequest>, Failure> {
@@ -346,10 +360,11 @@ impl Engine {
         let chunk = self.with(|database, _| Ok(database.read(request)?))?;
         let changes = chunk.changes.decode().map_err(|error| Failure::new("storage", error.to_string()))?;
         for change in &changes {
-            put(&bundle::save(change), lines, count)?;
+            put(&bundle::save(change, acknowledged), lines, count)?;
         }
         let next: Option<ReadPosition> = chunk.next;
-        Ok(next.map(|position| ReadRequest { after: Some(position), ..request.clone() }))
+        let until = Some(chunk.until);
+        Ok(next.map(|position| ReadRequest { until, after: Some(position), ..request.clone() }))
     }
 
     /// One piece of the file; the database is closed for it until `bundle_end`.

@@ -3,11 +3,6 @@
 //! Where in the flow: steps 1 to 3 and 7 to 8 of a write, in a browser. The worker's TypeScript (`js/src/worker`)
 //! holds the socket, the timer and the tabs; it calls [`Engine`](engine::Engine) and carries out the effects that each
 //! call leaves. Nothing here knows a socket, a tab or a page, and nothing there knows SQL or the protocol.
-//!
-//! What needs no browser, the bundles, is compiled and tested natively too.
-
-pub mod bundle;
-pub mod replay;
 
 #[cfg(target_family = "wasm")]
 mod boundary;

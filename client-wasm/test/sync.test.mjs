@@ -96,6 +96,13 @@ describe("two browsers and a server", () => {
     await until(bob, isState, "incompatible");
     await until(alice, isState, "synced");
     assert.deepEqual((await server.exec("SELECT title FROM book")).rows, [["never sent"]]);
+    // What the old server had acknowledged exists nowhere else now, and the bundle has it.
+    const plan = await alice.evaluate((id) => db.previewBundle(id, { rows: "all" }), bundle.id);
+    const told = { table: "book", added: 1, overwritten: 0, deleted: 0, equal: 1, unknown: 0, samples: [] };
+    assert.deepEqual(plan, { rows: 1, tables: [told] });
+    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id, { rows: "all" }), bundle.id), { written: 1 });
+    await until(alice, isState, "synced");
+    assert.deepEqual((await server.exec("SELECT title FROM book ORDER BY isbn")).rows, [["on the server"], ["never sent"]]);
   });
 
   test("a token function is asked at every connection, and its failure is no more than an outage", async () => {

@@ -202,4 +202,14 @@ test("a rebuilt database is incompatible, and Nuke and Resync heals and keeps a 
   await sees(page, "SELECT count(*) FROM book", 0);
   const bundles = await page.evaluate(() => (window as any).greenlight.bundles());
   expect(bundles).toHaveLength(1);
+  // What the old server had acknowledged exists nowhere else now. Replaying shows what it would do, and brings it back.
+  await page.getByTestId("sync-button").click();
+  await page.getByTestId("sync-bundle-replay").click();
+  await expect(page.getByTestId("sync-replay-dialog")).toContainText("Nothing differs");
+  await expect(page.getByTestId("sync-replay-dialog")).toContainText("book: 1 added.");
+  await page.getByTestId("sync-replay-dialog-choice").check();
+  await page.getByTestId("sync-replay-dialog-yes").click();
+  await sees(page, "SELECT title FROM book", "Before the reset");
+  await light(page, "synced", 30_000);
+  expect((await server.exec("SELECT title FROM book")).rows).toEqual([["Before the reset"]]);
 });

@@ -6,6 +6,7 @@
 
 mod apply;
 mod aside;
+pub mod bundle;
 mod client;
 mod connection;
 mod database;

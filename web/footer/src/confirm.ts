@@ -8,13 +8,21 @@ export interface Question {
   paragraphs: string[];
   yes: string;
   no: string;
+  /** Something that may be ticked. */
+  choice?: string;
   /** Prefix of the test ids of the dialog and its two buttons. */
   id: string;
 }
 
-/** Asks, and resolves with the answer. The dialog leaves no trace. */
-export function confirm(root: ShadowRoot, question: Question): Promise<boolean> {
+/** Asks, and resolves with whether the answer was yes. */
+export async function confirm(root: ShadowRoot, question: Question): Promise<boolean> {
+  return (await ask(root, question)) !== null;
+}
+
+/** Asks, and resolves with what was ticked, or null for no. The dialog leaves no trace. */
+export function ask(root: ShadowRoot, question: Question): Promise<{ chosen: boolean } | null> {
   return new Promise((resolve) => {
+    const tick = make("input", { type: "checkbox", "data-testid": `${question.id}-choice` });
     const close = (answer: string) => () => dialog.close(answer);
     const title = make("h2", { id: "question" }, question.title);
     const dialog = make(
@@ -22,6 +30,7 @@ export function confirm(root: ShadowRoot, question: Question): Promise<boolean> 
       { "aria-labelledby": "question", "data-testid": question.id, part: "dialog" },
       title,
       ...question.paragraphs.map((text) => make("p", {}, text)),
+      ...(question.choice === undefined ? [] : [make("label", { class: "choice" }, tick, make("span", {}, question.choice))]),
       make(
         "div",
         { class: "actions" },
@@ -31,7 +40,7 @@ export function confirm(root: ShadowRoot, question: Question): Promise<boolean> 
     );
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(dialog.returnValue === "yes");
+      resolve(dialog.returnValue === "yes" ? { chosen: tick.checked } : null);
     });
     root.append(dialog);
     dialog.showModal();

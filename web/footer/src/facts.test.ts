@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { SAMPLES } from "../../src/states/samples.ts";
-import { diagnostics, fraction, label, numbers, sentence, summary, underWay } from "./facts.js";
+import { diagnostics, fraction, label, numbers, planned, sentence, summary, underWay } from "./facts.js";
 import type { Progress, State, Status } from "./status.js";
 import { ENGLISH, fill } from "./texts.js";
 
@@ -83,6 +83,13 @@ describe("progress", () => {
     expect(numbers(progress(5, 10))).toHaveLength(2);
     expect(numbers({ ...progress(5, 10), perSecond: 2, etaMs: 2500 })).toHaveLength(4);
   });
+});
+
+it("tells what a replay would do, by table", () => {
+  const nothing = { added: 0, overwritten: 0, deleted: 0, equal: 3, unknown: 0 };
+  const plan = { rows: 15, tables: [{ table: "author", ...nothing }, { table: "book", ...nothing, added: 1200, overwritten: 3 }] };
+  expect(planned(plan, ENGLISH)).toEqual(["book: 1,200 added, 3 overwritten."]);
+  expect(planned({ rows: 0, tables: [{ table: "book", ...nothing }] }, ENGLISH)).toEqual([ENGLISH.replayNothing]);
 });
 
 it("fills texts, and leaves unknown names as they are", () => {

@@ -1,7 +1,7 @@
 // The panel's rows of facts, as pairs of words. Pure: a status and the time in, text out.
 
 import { ago, bytes, clock, count, duration } from "./format.js";
-import type { Progress, Status } from "./status.js";
+import type { Progress, ReplayPlan, Status } from "./status.js";
 import { fill, type Texts } from "./texts.js";
 
 export type Fact = [term: string, value: string];
@@ -54,6 +54,18 @@ export function diagnostics(status: Status, now: number): Fact[] {
     ["storage", d.memory ? "memory" : d.persisted ? "persistent" : "best effort"],
   ];
   return facts;
+}
+
+/** What a replay would do, a sentence for each table that it would change. */
+export function planned(plan: ReplayPlan, texts: Texts): string[] {
+  const changed = plan.tables.filter(({ added, overwritten, deleted, unknown }) => added + overwritten + deleted + unknown > 0);
+  if (changed.length === 0) return [texts.replayNothing];
+  return changed.map(({ table, ...numbers }) => {
+    const parts = (["added", "overwritten", "deleted", "unknown"] as const)
+      .filter((what) => numbers[what] > 0)
+      .map((what) => fill(texts.replayParts[what], { n: count(numbers[what]) }));
+    return `${table}: ${parts.join(", ")}.`;
+  });
 }
 
 /** The transfer that is under way. A finished one keeps its totals in the status, for whoever looks late. */

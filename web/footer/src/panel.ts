@@ -1,9 +1,9 @@
 // The panel behind the light: what is going on, for how long, what waits, and what can be done about it.
 // It asks before anything that can't be undone, and never touches the client on its own.
 
-import { confirm } from "./confirm.js";
+import { ask, confirm } from "./confirm.js";
 import { make, save, say } from "./dom.js";
-import { diagnostics, type Fact, fraction, numbers, sentence, summary, underWay } from "./facts.js";
+import { diagnostics, type Fact, fraction, numbers, planned, sentence, summary, underWay } from "./facts.js";
 import { bytes, clock, count } from "./format.js";
 import { icon } from "./icons.js";
 import type { BundleInfo, FooterClient, Remedy, State, Status } from "./status.js";
@@ -193,9 +193,12 @@ export class Panel {
 
   async #replay(client: FooterClient, bundle: BundleInfo): Promise<void> {
     const { texts, root } = this.#host;
-    const body = fill(texts.bundleReplayBody, { changes: count(bundle.changes) });
-    if (!(await confirm(root, { title: `${texts.bundleReplay}?`, paragraphs: [body], yes: texts.bundleReplay, no: texts.cancel, id: "sync-replay-dialog" }))) return;
-    const { written } = await client.replayBundle(bundle.id);
+    const [pending, all] = [await client.previewBundle(bundle.id), await client.previewBundle(bundle.id, { rows: "all" })];
+    const paragraphs = [texts.bundleReplayBody, ...planned(pending, texts)];
+    const choice = all.rows > pending.rows ? `${texts.bundleReplayAll} ${planned(all, texts).join(" ")}` : undefined;
+    const answer = await ask(root, { title: `${texts.bundleReplay}?`, paragraphs, choice, yes: texts.bundleReplay, no: texts.cancel, id: "sync-replay-dialog" });
+    if (answer === null) return;
+    const { written } = await client.replayBundle(bundle.id, { rows: answer.chosen ? "all" : "unacknowledged" });
     this.#tell(fill(texts.bundleReplayed, { n: count(written) }));
   }
 

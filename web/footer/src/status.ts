@@ -78,6 +78,12 @@ export interface BundleInfo {
   reason: string;
 }
 
+/** What replaying a bundle would do. */
+export interface ReplayPlan {
+  rows: number;
+  tables: { table: string; added: number; overwritten: number; deleted: number; equal: number; unknown: number }[];
+}
+
 /** The part of a Greenlight client that the footer's buttons use. */
 export interface FooterClient {
   readonly name: string;
@@ -89,7 +95,8 @@ export interface FooterClient {
   bundles(): Promise<BundleInfo[]>;
   readBundle(id: string): Promise<Blob>;
   discardBundle(id: string): Promise<void>;
-  replayBundle(id: string): Promise<{ written: number }>;
+  previewBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<ReplayPlan>;
+  replayBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<{ written: number }>;
   exportPending(): Promise<Blob>;
   pendingByTable(): Promise<{ table: string; changes: number }[]>;
 }

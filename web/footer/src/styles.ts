@@ -111,6 +111,8 @@ dialog {
 dialog::backdrop { background: rgb(10 11 18 / .45); }
 dialog h2 { font-size: 17px; margin-bottom: 8px; }
 dialog p + p { margin-top: 10px; }
+.choice { display: flex; gap: 9px; align-items: flex-start; margin-top: 14px; }
+.choice input { margin: 2px 0 0; width: 16px; height: 16px; flex: none; }
 dialog .actions { justify-content: flex-end; margin-top: 20px; }
 
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }

@@ -45,6 +45,11 @@ export interface Texts {
   bundleDownload: string;
   bundleReplay: string;
   bundleReplayBody: string;
+  /** Beside a tick: the rest of what the bundle holds. What it would do follows. */
+  bundleReplayAll: string;
+  replayNothing: string;
+  /** How many rows of a table a replay would change, and how. */
+  replayParts: { added: string; overwritten: string; deleted: string; unknown: string };
   bundleReplayed: string;
   bundleDiscard: string;
   bundleDiscardBody: string;
@@ -99,9 +104,16 @@ export const ENGLISH: Texts = {
   bundleSummary: "{changes} changes, {bytes}",
   bundleDownload: "Download",
   bundleReplay: "Replay",
-  bundleReplayBody:
-    "Its {changes} changes are written into this database as if they were made now. They win over what others wrote to the same fields since.",
-  bundleReplayed: "{n} changes written.",
+  bundleReplayBody: "What was saved is written into this database again, as if it were typed now. It wins over what others wrote to the same fields since.",
+  bundleReplayAll: "Also everything that the old server had, where this one differs:",
+  replayNothing: "Nothing differs from what is here.",
+  replayParts: {
+    added: "{n} added",
+    overwritten: "{n} overwritten",
+    deleted: "{n} deleted",
+    unknown: "{n} can't be written here",
+  },
+  bundleReplayed: "{n} rows written.",
   bundleDiscard: "Discard",
   bundleDiscardBody: "This bundle and its {changes} changes are deleted for good. Download it first if in doubt.",
   memory: "This database is held in memory only and ends with the tab.",

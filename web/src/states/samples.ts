@@ -130,6 +130,10 @@ export function sampleClient(sample: Status): FooterClient {
     bundles: () => Promise.resolve(hasBundle ? [BUNDLE] : []),
     readBundle: blob,
     discardBundle: nothing,
+    previewBundle: (_id, options) => Promise.resolve({
+      rows: options?.rows === "all" ? 15 : 3,
+      tables: [{ table: "book", added: options?.rows === "all" ? 12 : 0, overwritten: 3, deleted: 0, equal: 6000, unknown: 0 }],
+    }),
     replayBundle: () => Promise.resolve({ written: BUNDLE.changes }),
     exportPending: blob,
     pendingByTable: () => Promise.resolve(split(sample.pending.changes)),

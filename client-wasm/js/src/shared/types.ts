@@ -68,8 +68,10 @@ export interface Greenlight {
   readBundle(id: string): Promise<Blob>;
   /** Removes a bundle for good. */
   discardBundle(id: string): Promise<void>;
-  /** Writes a bundle's unacknowledged values again, as new local writes. */
-  replayBundle(id: string): Promise<{ written: number }>;
+  /** What `replayBundle` would do, without doing it. */
+  previewBundle(id: string, options?: ReplayOptions): Promise<ReplayPlan>;
+  /** Writes a bundle's rows again where they differ from what is here, as new local writes, in one transaction. */
+  replayBundle(id: string, options?: ReplayOptions): Promise<{ written: number }>;
   /** What the server has not acknowledged, in a bundle's format, without changing anything. */
   exportPending(): Promise<Blob>;
   /** The same, counted by table. */
@@ -91,6 +93,36 @@ export interface Tx {
   exec: Greenlight["exec"];
   query: Greenlight["query"];
 }
+
+/** Which rows of a bundle are replayed. */
+export interface ReplayOptions {
+  /**
+   * "unacknowledged" (the default): what the server had not acknowledged. "all": everything that was in the database,
+   * where the bundle has it; after a reset of the server it may exist nowhere else.
+   */
+  rows?: "unacknowledged" | "all";
+}
+
+/** What replaying a bundle would do. */
+export interface ReplayPlan {
+  /** How many rows would be written or deleted. */
+  rows: number;
+  tables: {
+    table: string;
+    /** Rows that are not here; that are here with other values; that the bundle deletes; that need nothing. */
+    added: number;
+    overwritten: number;
+    deleted: number;
+    equal: number;
+    /** Rows that can't be written, since their table, key or columns are unknown here. */
+    unknown: number;
+    /** Some of the cells that would be overwritten. */
+    samples: { key: SavedValue[]; column: string; here: SavedValue; bundle: SavedValue }[];
+  }[];
+}
+
+/** A value as bundles spell it: exact by type, numbers in digits, blobs in base64. */
+export type SavedValue = null | { integer: string } | { real: string } | { text: string } | { blob: string };
 
 /** What was saved before a Nuke and Resync. */
 export interface BundleInfo {

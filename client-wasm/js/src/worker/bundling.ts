@@ -10,7 +10,7 @@
 import { bundleFile, bundleFolder, describe, readBundle } from "../shared/bundles.js";
 import { GreenlightError } from "../shared/error.js";
 import { randomId } from "../shared/random.js";
-import type { BundleInfo } from "../shared/types.js";
+import type { BundleInfo, ReplayPlan } from "../shared/types.js";
 import type { Engine } from "./engine.js";
 
 const UNFINISHED = ".part";
@@ -53,8 +53,19 @@ export async function recover(engine: Engine, name: string): Promise<void> {
   if (underWay) await startOver(engine, folder);
 }
 
-/** Writes a bundle's changes again; `id` makes it happen once. */
-export async function replay(engine: Engine, name: string, bundle: string, id: string): Promise<{ written: number }> {
+/** What replaying a bundle would do. */
+export async function preview(engine: Engine, name: string, bundle: string, all: boolean): Promise<ReplayPlan> {
+  await takeIn(engine, name, bundle);
+  return engine.replay_plan(all);
+}
+
+/** Writes a bundle's rows again; `id` makes it happen once. */
+export async function replay(engine: Engine, name: string, bundle: string, all: boolean, id: string): Promise<{ written: number }> {
+  await takeIn(engine, name, bundle);
+  return { written: engine.replay_write(id, all) };
+}
+
+async function takeIn(engine: Engine, name: string, bundle: string): Promise<void> {
   const file = await readBundle(name, bundle);
   let rest = new Uint8Array();
   for (let at = 0; at < file.size; at += READ_BYTES) {
@@ -66,7 +77,6 @@ export async function replay(engine: Engine, name: string, bundle: string, id: s
     engine.replay_take(lines.subarray(0, end));
     rest = lines.slice(end);
   }
-  return { written: engine.replay_write(id) };
 }
 
 async function startOver(engine: Engine, folder: FileSystemDirectoryHandle): Promise<void> {

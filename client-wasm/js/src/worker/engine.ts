@@ -6,7 +6,7 @@
 import init from "../greenlight.js";
 import { GreenlightError } from "../shared/error.js";
 import type { Rows } from "../shared/rows.js";
-import type { Integers, Status, Value } from "../shared/types.js";
+import type { Integers, ReplayPlan, Status, Value } from "../shared/types.js";
 
 /** What to do on the socket, in order. */
 export type SocketAction =
@@ -62,8 +62,10 @@ export interface Engine {
   bundle_end(): void;
   /** Takes in lines of a bundle, cut at line ends. */
   replay_take(lines: Uint8Array): void;
+  /** What writing what was taken in would do. `all`: also what the server had acknowledged, where the bundle has it. */
+  replay_plan(all: boolean): ReplayPlan;
   /** Writes what was taken in, as one transaction under this id; returns the number of rows written. */
-  replay_write(id: string): number;
+  replay_write(id: string, all: boolean): number;
   /** Drops the database's file and opens it anew and empty; the session starts over. */
   start_over(): void;
   /** Gives up connection and files. The engine is only to be freed. */

@@ -5,7 +5,7 @@ import { GreenlightError, toMessage } from "../shared/error.js";
 import { STATUS_BEAT_MS, TRANSACTION_LIMIT_MS } from "../shared/limits.js";
 import type { Answer, Call, Delivery, Request, Settings } from "../shared/messages.js";
 import type { Integers, Status, Value } from "../shared/types.js";
-import { exportBundle, nuke, replay } from "./bundling.js";
+import { exportBundle, nuke, preview, replay } from "./bundling.js";
 import type { Engine } from "./engine.js";
 import { ServerSocket } from "./socket.js";
 import { Turns } from "./turns.js";
@@ -133,7 +133,9 @@ export class Leader {
       case "nuke":
         return this.#alone(id, () => nuke(engine, this.host.settings.name));
       case "replay":
-        return this.#alone(id, () => replay(engine, this.host.settings.name, request.bundle, id));
+        return this.#alone(id, () => replay(engine, this.host.settings.name, request.bundle, request.all, id));
+      case "preview":
+        return this.#alone(id, () => preview(engine, this.host.settings.name, request.bundle, request.all));
       case "destroy":
         return this.#destroy(id);
     }

@@ -1,22 +1,28 @@
 //! Bundles as text: what a Nuke and Resync saves before it drops a database, one JSON value a line.
 //!
-//! Where in the flow: outside of sync; written and read line by line by the engine. Never touches a file.
+//! Where in the flow: outside of sync; written and read line by line by the browser's client and the command line.
+//! Never touches a file.
 //!
 //! | line | what |
 //! |---|---|
 //! | first | [`Header`] |
-//! | `{"table":...}` | one change that the server has not acknowledged ([`change_line`]), in the store's order |
+//! | `{"table":...}` | one change that the server has not acknowledged ([`SavedChange`]), in the store's order |
+//! | the same with `"acknowledged":true` | every change of the database, whoever made it; only where it is saved whole |
 //! | `{"database":"..."}` | a piece of the database's file in base64, where the whole is saved; pieces in order |
 //! | `{"end":N}` | the last line: how many lines came before it. Without it a bundle is not complete |
 //!
 //! Values are exact by type: `null`, `{"integer":"5"}`, `{"real":"5"}`, `{"text":"..."}`, `{"blob":"<base64>"}`.
 //! Numbers are texts, since readers of JSON keep neither 64-bit integers nor infinities.
 
+mod replay;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use greenlight_core::replica::ClientState;
 use greenlight_core::{Change, Value};
 use serde::{Deserialize, Serialize};
+
+pub use self::replay::{MAX_ROWS, MAX_SAMPLES, Plan, Replay, ReplayError, Rows, Sample, TablePlan};
 
 /// The version of this format, in the header.
 pub const FORMAT: u32 = 1;
@@ -95,6 +101,9 @@ pub struct SavedChange {
     pub column_version: u64,
     /// Odd alive, even deleted.
     pub causal_length: u64,
+    /// Whether it is there because the whole database was saved, and not because it was pending.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub acknowledged: bool,
 }
 
 /// A value that is not NULL.
@@ -139,8 +148,12 @@ pub fn line(what: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     Ok(line)
 }
 
-/// A change as it is saved.
-pub fn save(change: &Change) -> Line {
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// A change as it is saved; `acknowledged` as in [`SavedChange`].
+pub fn save(change: &Change, acknowledged: bool) -> Line {
     Line::Change(SavedChange {
         table: change.table.to_string(),
         key: change.key.values().iter().map(save_value).collect(),
@@ -148,6 +161,7 @@ pub fn save(change: &Change) -> Line {
         value: save_value(&change.value),
         column_version: change.column_version,
         causal_length: change.causal_length,
+        acknowledged,
     })
 }
 
