@@ -21,6 +21,49 @@ pub enum Command {
     /// Bring a local database and a server in step.
     #[command(subcommand)]
     Sync(SyncCommand),
+    /// Look at what a Nuke and Resync saved, and write it into a database again.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+}
+
+/// What can be done with a bundle. Exit codes: 0 done, 1 error, 2 wrong arguments.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// What is in a bundle: whose it is, when and why it was saved, and how many rows of each table.
+    Show {
+        /// The bundle's file.
+        file: PathBuf,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a bundle's rows into a database where they differ, as new local writes; says first what that does.
+    Apply {
+        /// The bundle's file.
+        file: PathBuf,
+        /// The local database file.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// Which rows.
+        #[arg(long, value_enum, default_value_t)]
+        rows: RowsChoice,
+        /// Only say what it would do.
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which rows of a bundle are written.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub enum RowsChoice {
+    /// What the server had not acknowledged.
+    #[default]
+    Unacknowledged,
+    /// Everything that was in the database, where the bundle holds it.
+    All,
 }
 
 /// The ways to sync.

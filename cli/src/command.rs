@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs a command and says how it ended.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let Command::Sync(command) = arguments.command;
+    let command = match arguments.command {
+        Command::Sync(command) => command,
+        Command::Bundle(command) => return crate::bundle::run(command),
+    };
     // A second installation in one process can only be this same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = tokio::runtime::Builder::new_current_thread()

@@ -4,6 +4,7 @@
 //! Never holds sync logic of its own: what to do is the session's to say, how it is stored the store's.
 
 pub mod args;
+mod bundle;
 mod client;
 mod clock;
 mod command;

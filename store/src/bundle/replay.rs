@@ -166,9 +166,16 @@ impl Replay {
         self.ended
     }
 
-    /// How many rows there are of each kind: pending ones, and, where the bundle holds the whole database, all.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.pending.len(), self.acknowledged.len())
+    /// By table, in the order of names: rows that were pending, and, where the bundle holds the whole database, all.
+    pub fn tables(&self) -> Vec<(String, u64, u64)> {
+        let mut counts = BTreeMap::<&str, (u64, u64)>::new();
+        for (table, _) in self.pending.keys() {
+            counts.entry(table).or_default().0 += 1;
+        }
+        for (table, _) in self.acknowledged.keys() {
+            counts.entry(table).or_default().1 += 1;
+        }
+        counts.into_iter().map(|(table, (pending, all))| (table.to_owned(), pending, all)).collect()
     }
 
     fn take_line(&mut self, line: &[u8], number: u64) -> Result<(), ReplayError> {
