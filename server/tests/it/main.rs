@@ -13,6 +13,7 @@ mod fence;
 mod fixture;
 mod peer;
 mod protocol;
+mod restores;
 mod stop;
 mod sync;
 mod verify;
