@@ -92,7 +92,7 @@ impl ClientSession {
         self.upload = None;
         self.uploaded_once = false;
         self.inbox.stop();
-        self.verifier.stop();
+        self.verifier.disconnected();
         self.heartbeat.stop();
         if let Some(meter) = &self.progress
             && !meter.is_complete()

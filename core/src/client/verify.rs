@@ -24,6 +24,8 @@ type Sums = BTreeMap<Vec<u8>, DigestSum>;
 #[derive(Debug, Default)]
 pub(super) struct Verifier {
     question: Option<Question>,
+    /// Whether the server owes an answer, wanted or not any more: until it comes nothing else may be asked.
+    is_owed: bool,
     /// Numbers the questions; an answer of another connection has another number.
     number: u64,
     /// What to look into next: tables, then buckets of their rows.
@@ -72,7 +74,13 @@ impl Verifier {
     }
 
     /// The connection ended.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn disconnected(&mut self) {
+        self.is_owed = false;
+        self.stop();
+    }
+
+    /// What is under way is given up.
+    fn stop(&mut self) {
         self.question = None;
         self.suspects.clear();
         self.found.clear();
@@ -122,9 +130,11 @@ impl Verifier {
 }
 
 impl ClientSession {
-    /// When [`ClientSession::verify`] may have something to do; `None` while it can't.
+    /// When [`ClientSession::verify`] may have something to do; `None` while it can't, or while the store or the
+    /// server has to answer first.
     pub(super) fn verify_at(&self) -> Option<Now> {
-        self.may_verify().then(|| self.verifier.due(self.inbox.cursor()))
+        let waits = self.asked || self.verifier.is_owed && self.verifier.question.is_none();
+        (self.may_verify() && !waits).then(|| self.verifier.due(self.inbox.cursor()))
     }
 
     /// Only two databases of one structure, in step, with nothing set aside, have equal digests.
@@ -149,6 +159,7 @@ impl ClientSession {
             return;
         }
         match &mut self.verifier.question {
+            None if self.verifier.is_owed => {}
             None => self.ask(now, DigestScope::Tables),
             Some(question) => match question.page.take() {
                 Some(after) => {
@@ -167,12 +178,14 @@ impl ClientSession {
         let at = self.inbox.cursor();
         self.verifier.question =
             Some(Question { number, scope: scope.clone(), asked: now, at, answer: None, own: Sums::new(), page: None });
+        self.verifier.is_owed = true;
         self.send(&ClientMessage::Verify(Verify { number, scope }));
     }
 
     /// The server's digests came.
     pub(super) fn digests(&mut self, now: Now, answer: DigestAnswer) {
         let cursor = self.inbox.cursor();
+        self.verifier.is_owed = false;
         let Some(question) = &mut self.verifier.question else { return };
         if question.number != answer.number || question.answer.is_some() {
             return;

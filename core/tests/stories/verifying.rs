@@ -128,6 +128,29 @@ fn what_can_not_be_mended_is_said() {
 }
 
 #[test]
+fn a_slow_server_is_asked_once_and_its_late_answer_is_not_misread() {
+    let mut world = compared();
+    let first = world.status("alice").verified_at;
+    world.server.digests_late = true;
+    world.writes("alice", 1, "title", "then");
+    world.pass(VERIFY_EVERY + VERIFY_IDLE * 2);
+    assert_eq!(world.server.owed.len(), 2, "each has asked");
+    // Meanwhile work goes on; nobody asks again before the answer, and nobody wakes up for nothing.
+    for second in 0..200 {
+        world.writes("alice", 2, "title", &format!("now {second}"));
+        world.seconds(1);
+    }
+    world.pass(VERIFY_EVERY * 2);
+    assert_eq!(world.server.owed.len(), 2);
+    assert_eq!((world.look_at("alice").dials, world.look_at("bob").dials), (1, 1));
+    world.server_gives_digests();
+    assert_eq!(differences(&world, "alice"), Vec::<Vec<Diverged>>::new());
+    world.pass(VERIFY_EVERY + VERIFY_IDLE * 2);
+    assert!(world.status("alice").verified_at > first);
+    world.shows("alice", Synced, Reason::Synced);
+}
+
+#[test]
 fn work_goes_before_comparing() {
     let mut world = compared();
     let first = world.status("alice").verified_at;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use greenlight_core::client::ClientSession;
 use greenlight_core::limits::FRESHNESS;
 use greenlight_core::protocol::{Hello, Refuse, RefuseCode, WriterState};
-use greenlight_core::replica::{ClientStore, FaultKind, ServerStore, UploadPart};
+use greenlight_core::replica::{ClientStore, DigestScope, FaultKind, ServerStore, UploadPart};
 use greenlight_core::server::{self, Greeting, ServerSession};
 use greenlight_core::status::{Reason, Status};
 use greenlight_core::{Now, StatusState};
@@ -34,6 +34,9 @@ pub(crate) struct Server {
     /// Parts are taken and not committed yet.
     pub(crate) drowsy: bool,
     waiting: Vec<(usize, UploadPart)>,
+    /// Questions for digests are put off.
+    pub(crate) digests_late: bool,
+    pub(crate) owed: Vec<usize>,
     last_write: Now,
 }
 
@@ -59,6 +62,8 @@ impl World {
             dies_after_commit: false,
             drowsy: false,
             waiting: Vec::new(),
+            digests_late: false,
+            owed: Vec::new(),
             last_write: now,
         };
         Self { now, server, clients: Vec::new(), is_damaged: false }
@@ -235,6 +240,16 @@ impl World {
         self.settle();
     }
 
+    /// The server answers the questions for digests that it has put off.
+    pub(crate) fn server_gives_digests(&mut self) {
+        self.server.digests_late = false;
+        for index in std::mem::take(&mut self.server.owed) {
+            let digests = self.server.model.digest(&DigestScope::Tables).expect("digests");
+            self.answer(index, |session, now| session.handle_digests(now, digests));
+        }
+        self.settle();
+    }
+
     /// The server commits what it has taken.
     pub(crate) fn server_wakes(&mut self) {
         self.server.drowsy = false;
@@ -350,6 +365,7 @@ impl World {
                     let chunk = self.server.model.read(&request);
                     self.answer(index, |session, now| session.handle_chunk(now, chunk));
                 }
+                server::Output::Digest(_) if self.server.digests_late => self.server.owed.push(index),
                 server::Output::Digest(scope) => {
                     let digests = self.server.model.digest(&scope).expect("digests");
                     self.answer(index, |session, now| session.handle_digests(now, digests));
