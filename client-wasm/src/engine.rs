@@ -9,7 +9,7 @@ use greenlight_core::replica::{Author, ClientStore, ReadPosition, ReadRequest};
 use greenlight_core::status::Reason;
 use greenlight_core::{Cursor, Status, StatusState, Version};
 use greenlight_store::bundle::{self, Header, Line, PIECE_BYTES, Plan, Replay, Rows};
-use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema};
+use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema, Shelf};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -196,6 +196,23 @@ impl Engine {
             boundary::object([("table", table.into()), ("changes", (changes as f64).into())])
         };
         Ok(pending.into_iter().map(entry).collect())
+    }
+
+    /// What could not be applied, at most `limit` changes of it, with why.
+    pub fn quarantined(&mut self, limit: usize) -> Result<JsValue, JsValue> {
+        let shelved = self.with(|database, _| Ok(database.shelved(Shelf::Quarantine, limit)?))?;
+        Ok(driver::to_js(&shelved.iter().map(bundle::set_aside).collect::<Vec<_>>())?)
+    }
+
+    /// Tries it again. Returns how many changes could be applied.
+    pub fn retry_quarantined(&mut self) -> Result<f64, JsValue> {
+        Ok(self.with(|database, driver| {
+            let (applied, outbox) = database.retry_quarantined()?;
+            let tables = if applied > 0 { database.load()?.shape.tables } else { Vec::new() };
+            driver.touch(tables.into_iter().map(|table| table.name));
+            driver.tell(database, |session, now| session.handle_local_commit(now, outbox));
+            Ok(applied as f64)
+        })?)
     }
 
     /// Begins a bundle: returns its first line. `whole` asks for all of the database too, its changes and its file,

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { exec, launch, openDatabase, openPage, query, serve, until } from "./browser.mjs";
+import { SCHEMA, exec, launch, openDatabase, openPage, query, serve, until } from "./browser.mjs";
 import { startServer } from "./server.mjs";
 
 const isState = (state) => db.status.current.state === state;
@@ -103,6 +103,34 @@ describe("two browsers and a server", () => {
     assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id, { rows: "all" }), bundle.id), { written: 1 });
     await until(alice, isState, "synced");
     assert.deepEqual((await server.exec("SELECT title FROM book ORDER BY isbn")).rows, [["on the server"], ["never sent"]]);
+  });
+
+  test("a change that can't be applied is set aside with why, stops no other, and is applied once it can be", async () => {
+    // Bob's app has a rule of its own, so far.
+    const picky = (schema) =>
+      `${schema};\nCREATE TRIGGER picky BEFORE INSERT ON book WHEN new.isbn = '13' BEGIN SELECT RAISE(ABORT, 'no thirteen'); END;`;
+    await bob.evaluate(() => db.close());
+    await openDatabase(bob, { name: "shop", url: server.url, schema: picky(SCHEMA.trim().replace(/;$/, "")) });
+    await until(bob, isState, "synced");
+    await exec(alice, "INSERT INTO book (isbn, title) VALUES ('12', 'twelve'), ('13', 'thirteen'), ('14', 'fourteen')");
+    await until(bob, isState, "stuck");
+    assert.deepEqual((await query(bob, "SELECT isbn FROM book ORDER BY isbn")).map(({ isbn }) => isbn), ["12", "14"]);
+    const status = await bob.evaluate(() => db.status.current);
+    assert.deepEqual([status.reason, status.remedy], ["quarantined", "review_quarantine"]);
+    const aside = await bob.evaluate(() => db.quarantined());
+    assert.equal(aside.length, status.quarantined);
+    assert.deepEqual([aside[0].table, aside[0].key, aside[0].reason], ["book", [{ text: "13" }], "constraint failed"]);
+    // Too early: nothing changes. What is written here meanwhile still reaches the other.
+    assert.deepEqual(await bob.evaluate(() => db.retryQuarantined()), { applied: 0 });
+    await exec(bob, "INSERT INTO book (isbn, title) VALUES ('15', 'fifteen')");
+    await until(alice, count, 4);
+    // An app without the rule tries again by itself.
+    await bob.evaluate(() => db.close());
+    await openDatabase(bob, { name: "shop", url: server.url });
+    await until(bob, () => db.status.current.state === "synced" || db.status.current.state === "stuck");
+    await bob.evaluate(() => db.retryQuarantined());
+    await until(bob, isState, "synced");
+    await until(bob, count, 4);
   });
 
   test("a token function is asked at every connection, and its failure is no more than an outage", async () => {

@@ -22,6 +22,8 @@ use greenlight_core::replica::ClientState;
 use greenlight_core::{Change, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::aside::Shelved;
+
 pub use self::replay::{MAX_ROWS, MAX_SAMPLES, Plan, Replay, ReplayError, Rows, Sample, TablePlan};
 
 /// The version of this format, in the header.
@@ -163,6 +165,37 @@ pub fn save(change: &Change, acknowledged: bool) -> Line {
         causal_length: change.causal_length,
         acknowledged,
     })
+}
+
+/// A change that could not be applied, as it is shown and saved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetAside {
+    /// Table.
+    pub table: String,
+    /// The key's values, in key order.
+    pub key: Vec<Option<SavedValue>>,
+    /// Column, or "-1" for the row's creation or deletion.
+    pub column: String,
+    /// The cell's value.
+    pub value: Option<SavedValue>,
+    /// Why it could not be applied.
+    pub reason: String,
+    /// Since when, milliseconds since 1970.
+    pub since: i64,
+}
+
+/// A change that could not be applied, as it is shown and saved.
+pub fn set_aside(shelved: &Shelved) -> SetAside {
+    let change = &shelved.change;
+    SetAside {
+        table: change.table.to_string(),
+        key: change.key.values().iter().map(save_value).collect(),
+        column: change.column.to_string(),
+        value: save_value(&change.value),
+        reason: shelved.reason.clone(),
+        since: shelved.since_ms,
+    }
 }
 
 /// A piece of the database's file.

@@ -209,6 +209,18 @@ impl ClientDatabase {
         aside::list(&self.database.conn, shelf, limit)
     }
 
+    /// Tries again what could not be applied: after somebody has put right what it failed at. How many changes could
+    /// be applied now, and what waits.
+    ///
+    /// # Errors
+    /// Any [`Fault`]; what could not be tried is still kept.
+    pub fn retry_quarantined(&mut self) -> Result<(u64, Outbox), Fault> {
+        self.idle()?;
+        let above = self.settled.max(self.acknowledged()?.version);
+        let applied = self.database.retry_quarantined(above)?;
+        Ok((applied, self.outbox()?))
+    }
+
     /// Takes note of what other processes have written into the file; whether they did.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: inside `ClientDatabase` and `ServerDatabase`. Never decides what a transaction holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use greenlight_core::replica::{Fault, FaultKind};
 use greenlight_core::{SiteId, Tag, Version};
 use thiserror::Error;
 
+use crate::apply::HeldError;
 use crate::connection::Connection;
 use crate::fault::{from_sqlite, internal};
 use crate::options::{Location, Options};
@@ -75,25 +76,45 @@ impl Database {
     }
 
     fn prepare_file(&mut self, role: Role) -> Result<(), OpenError> {
+        let mut poisoned = HashSet::new();
+        // Ends: each round but the last adds a table.
+        let changed = loop {
+            match self.try_prepare(role, &poisoned) {
+                Ok(changed) => break changed,
+                Err(HeldError::RolledBack(table)) if poisoned.insert(table.clone()) => {}
+                Err(HeldError::RolledBack(table)) => {
+                    return Err(internal(format!("table `{table}` rolls its own migration back")).into());
+                }
+                Err(HeldError::Open(error)) => return Err(error),
+            }
+        };
+        if changed {
+            // What failed may fit now; what does not stays where it is.
+            self.retry_quarantined(Version::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn try_prepare(&mut self, role: Role, poisoned: &HashSet<String>) -> Result<bool, HeldError> {
         let changed = self.transaction_or(|database| {
             database.conn.execute_batch(state::CREATE).map_err(from_sqlite)?;
             match state::get::<String>(&database.conn, key::ROLE)? {
                 None => state::set(&database.conn, key::ROLE, role.name())?,
                 Some(found) if found == role.name() => {}
-                Some(found) => return Err(OpenError::Role(found)),
+                Some(found) => return Err(OpenError::Role(found).into()),
             }
             let changed = migrate::apply(&database.conn, &database.schema)?;
             if changed && !database.conn.is_foreign() {
-                database.apply_held()?;
+                database.apply_held(poisoned)?;
             }
-            Ok(changed)
+            Ok::<_, HeldError>(changed)
         })?;
         if changed && self.conn.is_foreign() {
             // Builds without our patches only see new tables and columns in a connection of their own.
             self.reconnect()?;
-            self.transaction(|database| database.apply_held())?;
+            self.transaction_or(|database| database.apply_held(poisoned))?;
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Opens the file again. Impossible, and not needed, in memory.

@@ -26,6 +26,8 @@ pub const SENT_LIMIT: u64 = 10_000;
 pub const WRITTEN_LIMIT: u64 = 10_000;
 /// Changes in quarantine, and as many held aside, before the store counts as full.
 pub const ASIDE_LIMIT: u64 = 1_000_000;
+/// Changes in quarantine that are tried again at a time.
+pub const RETRY_LIMIT: usize = 10_000;
 /// Cells whose size is looked at to estimate the bytes that are pending.
 pub const SIZE_SAMPLE: u64 = 64;
 /// Ranges whose count of changes is remembered from page to page.

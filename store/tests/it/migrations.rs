@@ -87,6 +87,27 @@ fn what_was_held_aside_is_applied_when_its_column_comes() {
 }
 
 #[test]
+fn a_trigger_that_rolls_back_what_was_held_does_not_keep_the_database_shut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("client");
+    let mut alice = open_client(&path, ONE).unwrap();
+    let until = Cursor { version: Version::new(5).unwrap(), tag: Tag(5) };
+    let changes = (1..6).map(|id| change("later", &[Value::Integer(id)], "z", Value::Integer(id))).collect();
+    let (applied, _) = alice.apply(&DownloadPart { since: Cursor::ZERO, until, last: true, changes }).unwrap();
+    assert_eq!(applied.held_aside, 5);
+    drop(alice);
+    // The newer schema brings the table, and a trigger of the app's that takes everything back for one of its rows.
+    let trigger =
+        "CREATE TRIGGER picky BEFORE INSERT ON later WHEN new.id = 3 BEGIN SELECT RAISE(ROLLBACK, 'not 3'); END;";
+    let mut alice = open_client(&path, &format!("{TWO}{trigger}\n")).unwrap();
+    assert_eq!(rows(alice.connection(), "later").len(), 4, "all but the one");
+    let outbox = alice.outbox().unwrap();
+    assert_eq!((outbox.held_aside, outbox.quarantined, outbox.changes), (0, 1, 0));
+    alice.exec("INSERT INTO later (id) VALUES (9)", &[]).unwrap();
+    assert!(alice.outbox().unwrap().changes > 0, "and what is written here is still recorded");
+}
+
+#[test]
 fn a_server_tells_of_what_a_migration_applied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server");

@@ -113,3 +113,24 @@ fn quarantine_does_not_keep_two_sites_from_agreeing_on_the_rest() {
     assert_eq!(rows(server.connection(), "t").len(), 1);
     assert_eq!(server.shelved(Shelf::Quarantine, 10).unwrap().len(), 2);
 }
+
+#[test]
+fn what_was_put_aside_is_applied_once_what_it_failed_at_is_put_right() {
+    let (mut alice, mut server) = (client(1), server(3));
+    alice.connection().execute_batch(&trigger("ROLLBACK", "new.id % 10 = 3")).unwrap();
+    for id in 0..40 {
+        exec(&mut server, &format!("INSERT INTO t VALUES ({id}, 'a', 'b')"));
+    }
+    sync(&mut alice, &mut server);
+    assert!(alice.outbox().unwrap().quarantined >= 4);
+    // Tried too early: what fits goes in, what does not stays, with its reason and its time.
+    let (_, outbox) = alice.retry_quarantined().unwrap();
+    assert_eq!(outbox.quarantined, 8, "two cells of four rows");
+    let kept = alice.shelved(Shelf::Quarantine, 100).unwrap();
+    assert!(kept.iter().all(|one| one.since_ms > 0 && one.reason.contains("rolled")), "{kept:?}");
+    assert_eq!(alice.retry_quarantined().unwrap().0, 0);
+    alice.connection().execute_batch("DROP TRIGGER app").unwrap();
+    let (applied, outbox) = alice.retry_quarantined().unwrap();
+    assert_eq!((applied, outbox.quarantined, outbox.changes), (8, 0, 0), "others' changes are not pending here");
+    assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
+}

@@ -1,8 +1,11 @@
 // The panel's rows of facts, as pairs of words. Pure: a status and the time in, text out.
 
 import { ago, bytes, clock, count, duration } from "./format.js";
-import type { Progress, ReplayPlan, Status } from "./status.js";
+import type { Progress, ReplayPlan, SavedValue, SetAside, Status } from "./status.js";
 import { fill, type Texts } from "./texts.js";
+
+/** Characters of a value that are shown. */
+const SHOWN_LENGTH = 40;
 
 export type Fact = [term: string, value: string];
 
@@ -66,6 +69,20 @@ export function planned(plan: ReplayPlan, texts: Texts): string[] {
       .map((what) => fill(texts.replayParts[what], { n: count(numbers[what]) }));
     return `${table}: ${parts.join(", ")}.`;
   });
+}
+
+/** A value in words short enough for a line. */
+export function shown(value: SavedValue): string {
+  if (value === null) return "NULL";
+  if ("blob" in value) return "a blob";
+  const text = "text" in value ? JSON.stringify(value.text) : "integer" in value ? value.integer : value.real;
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
+}
+
+/** Which cell a change is of. */
+export function where({ table, key, column }: SetAside): string {
+  const row = `${table} (${key.map(shown).join(", ")})`;
+  return column === "-1" ? row : `${row}.${column}`;
 }
 
 /** The transfer that is under way. A finished one keeps its totals in the status, for whoever looks late. */

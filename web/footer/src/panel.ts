@@ -3,10 +3,10 @@
 
 import { ask, confirm } from "./confirm.js";
 import { make, save, say } from "./dom.js";
-import { diagnostics, type Fact, fraction, numbers, planned, sentence, summary, underWay } from "./facts.js";
+import { diagnostics, type Fact, fraction, numbers, planned, sentence, shown, summary, underWay, where } from "./facts.js";
 import { bytes, clock, count } from "./format.js";
 import { icon } from "./icons.js";
-import type { BundleInfo, FooterClient, Remedy, State, Status } from "./status.js";
+import type { BundleInfo, FooterClient, Remedy, SetAside, State, Status } from "./status.js";
 import { fill, type Texts } from "./texts.js";
 
 /** What the panel needs of the element around it. */
@@ -21,6 +21,8 @@ export interface PanelHost {
 
 type Action = { id: string; text: string; remedies: Remedy[]; danger?: boolean; run: () => Promise<void> | void; shown: (s: Status) => boolean };
 
+/** How many changes that could not be applied are listed; the rest is in the download. */
+const ASIDE_SHOWN = 5;
 /** Named limit: a blob for download is named by database and minute, and no longer than this. */
 const FILE_NAME_LIMIT = 80;
 
@@ -41,11 +43,13 @@ export class Panel {
   readonly #tables = make("ul", { class: "tables", "data-testid": "sync-tables" });
   readonly #progress = make("section", { "data-testid": "sync-progress" });
   readonly #actions = make("div", { class: "actions" });
+  readonly #aside = make("section", { hidden: true, "data-testid": "sync-aside" });
   readonly #bundles = make("section", { "data-testid": "sync-bundles" });
   readonly #note = make("p", { class: "note", hidden: true, "data-testid": "sync-note" });
   readonly #diagnostics = make("dl");
   #state: State | null = null;
   #pending = -1;
+  #quarantined = 0;
   #busy = false;
   #actionKey = "";
 
@@ -62,6 +66,7 @@ export class Panel {
       this.#progress,
       make("section", {}, this.#facts, this.#tables),
       make("section", {}, this.#actions),
+      this.#aside,
       this.#bundles,
       make("section", {}, make("details", {}, make("summary", {}, texts.diagnostics), this.#diagnostics)),
     );
@@ -81,8 +86,9 @@ export class Panel {
     if (status.diagnostics.memory && this.#note.hidden) this.#tell(texts.memory, true);
     this.#showProgress(status);
     this.#showActions(status);
-    if (this.#pending !== status.pending.changes) {
+    if (this.#pending !== status.pending.changes || this.#quarantined !== status.quarantined) {
       this.#pending = status.pending.changes;
+      this.#quarantined = status.quarantined;
       void this.refresh();
     }
   }
@@ -92,7 +98,9 @@ export class Panel {
     const { client } = this.#host;
     if (client === null || !this.element.isConnected) return;
     try {
+      const aside = this.#quarantined > 0 ? await client.quarantined() : [];
       const [tables, bundles] = await Promise.all([client.pendingByTable(), client.bundles()]);
+      this.#showAside(aside);
       this.#tables.replaceChildren(
         ...tables.map((t) => make("li", {}, make("code", {}, t.table), make("span", {}, count(t.changes)))),
       );
@@ -100,6 +108,15 @@ export class Panel {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #showAside(aside: SetAside[]): void {
+    const { texts } = this.#host;
+    this.#aside.hidden = aside.length === 0;
+    const row = (change: SetAside) =>
+      make("li", {}, make("code", {}, where(change)), make("span", {}, `${shown(change.value)}: ${change.reason}`));
+    const more = aside.length > ASIDE_SHOWN ? [make("p", {}, fill(texts.asideMore, { n: count(aside.length - ASIDE_SHOWN) }))] : [];
+    this.#aside.replaceChildren(make("h3", {}, texts.asideTitle), make("ul", { class: "aside" }, ...aside.slice(0, ASIDE_SHOWN).map(row)), ...more);
   }
 
   /** Forgets what was said about the last action. */
@@ -133,7 +150,9 @@ export class Panel {
       { id: "sync-retry", text: texts.retry, remedies: ["retry"], shown: (s) => !paused(s) && s.state !== "synced" && s.state !== "syncing", run: () => client.retry() },
       { id: "sync-resume", text: texts.resume, remedies: ["resume"], shown: paused, run: () => client.resume() },
       { id: "sync-pause", text: texts.pause, remedies: [], shown: (s) => !paused(s), run: () => client.pause() },
-      { id: "sync-download", text: texts.download, remedies: ["review_quarantine"], shown: (s) => s.pending.changes > 0 || s.quarantined > 0, run: () => this.#download(client) },
+      { id: "sync-aside-retry", text: texts.asideRetry, remedies: ["review_quarantine"], shown: (s) => s.quarantined > 0, run: () => this.#retryAside(client) },
+      { id: "sync-aside-download", text: texts.asideDownload, remedies: [], shown: (s) => s.quarantined > 0, run: () => this.#downloadAside(client) },
+      { id: "sync-download", text: texts.download, remedies: [], shown: (s) => s.pending.changes > 0, run: () => this.#download(client) },
       { id: "sync-nuke", text: texts.nuke, remedies: ["nuke_and_resync"], danger: true, shown: mayNuke, run: () => this.#nuke(client) },
     ];
   }
@@ -181,6 +200,16 @@ export class Panel {
 
   async #download(client: FooterClient): Promise<void> {
     save(await client.exportPending(), fileName(client.name, "pending"));
+  }
+
+  async #retryAside(client: FooterClient): Promise<void> {
+    const { applied } = await client.retryQuarantined();
+    this.#tell(fill(this.#host.texts.asideRetried, { n: count(applied) }));
+  }
+
+  async #downloadAside(client: FooterClient): Promise<void> {
+    const text = JSON.stringify(await client.quarantined(), null, 2);
+    save(new Blob([text], { type: "application/json" }), fileName(client.name, "set-aside").replace(/jsonl$/, "json"));
   }
 
   async #nuke(client: FooterClient): Promise<void> {

@@ -84,6 +84,19 @@ export interface ReplayPlan {
   tables: { table: string; added: number; overwritten: number; deleted: number; equal: number; unknown: number }[];
 }
 
+/** A value as bundles spell it: exact by type. */
+export type SavedValue = null | { integer: string } | { real: string } | { text: string } | { blob: string };
+
+/** An incoming change that could not be applied. */
+export interface SetAside {
+  table: string;
+  key: SavedValue[];
+  column: string;
+  value: SavedValue;
+  reason: string;
+  since: number;
+}
+
 /** The part of a Greenlight client that the footer's buttons use. */
 export interface FooterClient {
   readonly name: string;
@@ -97,6 +110,8 @@ export interface FooterClient {
   discardBundle(id: string): Promise<void>;
   previewBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<ReplayPlan>;
   replayBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<{ written: number }>;
+  quarantined(): Promise<SetAside[]>;
+  retryQuarantined(): Promise<{ applied: number }>;
   exportPending(): Promise<Blob>;
   pendingByTable(): Promise<{ table: string; changes: number }[]>;
 }

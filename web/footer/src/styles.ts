@@ -111,6 +111,9 @@ dialog {
 dialog::backdrop { background: rgb(10 11 18 / .45); }
 dialog h2 { font-size: 17px; margin-bottom: 8px; }
 dialog p + p { margin-top: 10px; }
+.aside li { display: block; }
+.aside li + li { margin-top: 8px; }
+.aside code { display: block; }
 .choice { display: flex; gap: 9px; align-items: flex-start; margin-top: 14px; }
 .choice input { margin: 2px 0 0; width: 16px; height: 16px; flex: none; }
 dialog .actions { justify-content: flex-end; margin-top: 20px; }

@@ -44,6 +44,11 @@ export interface Texts {
   bundleSummary: string;
   bundleDownload: string;
   bundleReplay: string;
+  asideTitle: string;
+  asideMore: string;
+  asideRetry: string;
+  asideRetried: string;
+  asideDownload: string;
   bundleReplayBody: string;
   /** Beside a tick: the rest of what the bundle holds. What it would do follows. */
   bundleReplayAll: string;
@@ -104,6 +109,11 @@ export const ENGLISH: Texts = {
   bundleSummary: "{changes} changes, {bytes}",
   bundleDownload: "Download",
   bundleReplay: "Replay",
+  asideTitle: "Could not be applied",
+  asideMore: "and {n} more",
+  asideRetry: "Try them again",
+  asideRetried: "{n} could be applied.",
+  asideDownload: "Download them",
   bundleReplayBody: "What was saved is written into this database again, as if it were typed now. It wins over what others wrote to the same fields since.",
   bundleReplayAll: "Also everything that the old server had, where this one differs:",
   replayNothing: "Nothing differs from what is here.",

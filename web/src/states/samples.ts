@@ -130,6 +130,8 @@ export function sampleClient(sample: Status): FooterClient {
     bundles: () => Promise.resolve(hasBundle ? [BUNDLE] : []),
     readBundle: blob,
     discardBundle: nothing,
+    quarantined: () => Promise.resolve([]),
+    retryQuarantined: () => Promise.resolve({ applied: 0 }),
     previewBundle: (_id, options) => Promise.resolve({
       rows: options?.rows === "all" ? 15 : 3,
       tables: [{ table: "book", added: options?.rows === "all" ? 12 : 0, overwritten: 3, deleted: 0, equal: 6000, unknown: 0 }],

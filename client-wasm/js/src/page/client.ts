@@ -5,7 +5,7 @@ import { discardBundle, listBundles, readBundle } from "../shared/bundles.js";
 import { GreenlightError } from "../shared/error.js";
 import { OPEN_LIMIT_MS, TRANSACTION_RERUNS } from "../shared/limits.js";
 import { toObjects, type Rows } from "../shared/rows.js";
-import type { BundleInfo, Greenlight, Query, ReplayOptions, ReplayPlan, Row, Tx, Value } from "../shared/types.js";
+import type { BundleInfo, Greenlight, Query, ReplayOptions, ReplayPlan, Row, SetAside, Tx, Value } from "../shared/types.js";
 import { follow } from "./lifecycle.js";
 import { Link } from "./link.js";
 import type { CheckedOptions } from "./options.js";
@@ -153,6 +153,14 @@ export class Client implements Greenlight {
 
   discardBundle(id: string): Promise<void> {
     return discardBundle(this.name, id);
+  }
+
+  async quarantined(): Promise<SetAside[]> {
+    return (await this.#link.call({ kind: "quarantined" })) as SetAside[];
+  }
+
+  async retryQuarantined(): Promise<{ applied: number }> {
+    return (await this.#link.call({ kind: "retry_quarantined" })) as { applied: number };
   }
 
   async previewBundle(id: string, options: ReplayOptions = {}): Promise<ReplayPlan> {

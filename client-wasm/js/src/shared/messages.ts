@@ -21,6 +21,8 @@ export type Request =
   | { kind: "rollback"; tx: string }
   | { kind: "watch"; watch: string; what: Watched }
   | { kind: "unwatch"; watch: string }
+  | { kind: "quarantined" }
+  | { kind: "retry_quarantined" }
   | { kind: "replay"; bundle: string; all: boolean }
   | { kind: "preview"; bundle: string; all: boolean }
   | { kind: "pause" | "resume" | "retry" | "nuke" | "export" | "pending_by_table" | "destroy" };

@@ -76,6 +76,10 @@ export interface Greenlight {
   exportPending(): Promise<Blob>;
   /** The same, counted by table. */
   pendingByTable(): Promise<{ table: string; changes: number }[]>;
+  /** Incoming changes that could not be applied, with why: the first 1,000. They stop nothing that comes after. */
+  quarantined(): Promise<SetAside[]>;
+  /** Tries them again, once what they failed at is put right; a newer schema does it by itself. */
+  retryQuarantined(): Promise<{ applied: number }>;
   /** Ends this tab's use of the database; another tab takes over. */
   close(): Promise<void>;
   /** Closes the database in every tab and removes it from this browser, pending changes too. Bundles stay. */
@@ -119,6 +123,18 @@ export interface ReplayPlan {
     /** Some of the cells that would be overwritten. */
     samples: { key: SavedValue[]; column: string; here: SavedValue; bundle: SavedValue }[];
   }[];
+}
+
+/** An incoming change that could not be applied. */
+export interface SetAside {
+  table: string;
+  key: SavedValue[];
+  /** "-1" for the row's creation or deletion. */
+  column: string;
+  value: SavedValue;
+  reason: string;
+  /** Milliseconds since 1970. */
+  since: number;
 }
 
 /** A value as bundles spell it: exact by type, numbers in digits, blobs in base64. */

@@ -6,7 +6,7 @@
 import init from "../greenlight.js";
 import { GreenlightError } from "../shared/error.js";
 import type { Rows } from "../shared/rows.js";
-import type { Integers, ReplayPlan, Status, Value } from "../shared/types.js";
+import type { Integers, ReplayPlan, SetAside, Status, Value } from "../shared/types.js";
 
 /** What to do on the socket, in order. */
 export type SocketAction =
@@ -51,6 +51,10 @@ export interface Engine {
   /** The status as of now. */
   status(): Status;
   pending_by_table(): { table: string; changes: number }[];
+  /** Incoming changes that could not be applied. */
+  quarantined(limit: number): SetAside[];
+  /** Tries them again; how many could be applied. */
+  retry_quarantined(): number;
   /**
    * Begins to write a bundle: its first line. When `whole`, the database file follows the changes where the server is
    * not of the lineage that it was in step with.

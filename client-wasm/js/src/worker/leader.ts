@@ -25,6 +25,8 @@ export interface LeaderHost {
 
 /** setTimeout takes 31 bits; a longer wait is cut short and asked for again. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+/** Changes in quarantine that are told at a time. */
+const QUARANTINED_SHOWN = 1_000;
 
 interface Transaction {
   id: string;
@@ -128,6 +130,10 @@ export class Leader {
         return this.#use(() => engine[request.kind as "pause"](), id);
       case "pending_by_table":
         return this.#inTurn(id, undefined, () => engine.pending_by_table());
+      case "quarantined":
+        return this.#inTurn(id, undefined, () => engine.quarantined(QUARANTINED_SHOWN));
+      case "retry_quarantined":
+        return this.#inTurn(id, undefined, () => ({ applied: engine.retry_quarantined() }));
       case "export":
         return this.#alone(id, async () => exportBundle(engine));
       case "nuke":
