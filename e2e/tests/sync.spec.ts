@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 
-import { ask, built, cli, watch } from "../fixtures/server.js";
+import { ask, built, cli, watch, writeTo } from "../fixtures/server.js";
 import { exec, expect, footer, light, openShop, query, sees, test } from "../fixtures/test.js";
 
 const add = "INSERT INTO book (isbn, title) VALUES (?, ?)";
@@ -20,13 +20,33 @@ test("two browsers see each other's edits", async ({ server, person }) => {
   await light(bob, "synced");
 });
 
-test("a book added in the form is on the other's page without a reload", async ({ server, person }) => {
+test("a book added, edited and deleted in the forms is so on the other's page without a reload", async ({ server, person }) => {
   const alice = await openShop(await person(), `${server.url}/#/books`);
   const bob = await openShop(await person(), `${server.url}/#/books`);
   await light(alice, "synced");
   await light(bob, "synced");
-  await exec(alice, add, ["9780000000019", "The Quiet Orchard"]);
-  await expect(bob.getByText("The Quiet Orchard")).toBeVisible();
+  await alice.getByTestId("book-add").click();
+  await alice.getByTestId("book-isbn").fill("978-0-14-143958-7");
+  await alice.getByTestId("book-title").fill("The Quiet Orchard");
+  await alice.getByTestId("book-authors").fill("Ada Quill, Ben Ink");
+  await alice.getByTestId("book-publisher").fill("Orchard Press");
+  await alice.getByTestId("book-price").fill("19.90");
+  await alice.getByTestId("book-save").click();
+  const row = bob.getByTestId("book-row");
+  await expect(row).toHaveCount(1);
+  await expect(row).toContainText("The Quiet Orchard");
+  await expect(row).toContainText("Ada Quill, Ben Ink");
+  await expect(row).toContainText("€19.90");
+  await row.click();
+  await bob.getByTestId("book-edit").click();
+  await bob.getByTestId("book-title").fill("A Louder Orchard");
+  await bob.getByTestId("book-save").click();
+  await expect(alice.getByTestId("book-row")).toContainText("A Louder Orchard");
+  await bob.getByTestId("book-delete").click();
+  await bob.getByRole("button", { name: "Delete book" }).click();
+  await expect(alice.getByTestId("book-row")).toHaveCount(0);
+  await light(alice, "synced");
+  await light(bob, "synced");
 });
 
 test("offline edits survive a reload and reach the server after", async ({ server, person }) => {
@@ -156,6 +176,12 @@ test("the native client and a browser see each other's writes", async ({ server,
   const first = await cli(now);
   expect(first.said).toContain("are in step");
   expect(first.code).toBe(0);
+  expect(await ask(file, "SELECT title FROM book")).toBe("From the browser");
+  // Written on the laptop by another program, while nothing is connected.
+  await writeTo(file, "UPDATE book SET title = 'From the laptop'");
+  expect((await cli(now)).code).toBe(0);
+  await sees(page, "SELECT title FROM book", "From the laptop");
+  await light(page, "synced");
 });
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -170,6 +196,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       await expect.poll(() => ask(file, "SELECT title FROM book").catch(() => ""), { timeout: 20_000 }).toBe("From the browser");
       await exec(page, "UPDATE book SET title = 'Seen live'");
       await expect.poll(() => ask(file, "SELECT title FROM book")).toBe("Seen live");
+      await writeTo(file, "UPDATE book SET title = 'Written beside it'");
+      await sees(page, "SELECT title FROM book", "Written beside it");
     } finally {
       const { code, said } = await laptop.end(signal);
       expect(said).toContain("Stopped.");
@@ -184,32 +212,47 @@ test("a frozen server turns the light away from green by the deadline", async ({
   const page = await openShop(await person(), server.url);
   await light(page, "synced");
   server.freeze();
-  await light(page, /connecting|disconnected|stuck/, 10_000);
+  await light(page, "connecting", 8_000);
+  await expect(footer(page)).toHaveAttribute("data-reason", "no_echo");
+  // However long it lasts it is an outage: nobody is told to do anything about it.
+  for (let seconds = 0; seconds < 15; seconds++) {
+    await page.waitForTimeout(1_000);
+    expect(await footer(page).getAttribute("data-status")).toMatch(/connecting|disconnected/);
+  }
   server.thaw();
   await light(page, "synced", 60_000);
 });
 
-test("a rebuilt database is incompatible, and Nuke and Resync heals and keeps a bundle", async ({ server, person }) => {
+test("a rebuilt database is incompatible, and Nuke and Resync heals, keeps a bundle and can replay it", async ({ server, person }) => {
   const page = await openShop(await person(), server.url);
   await light(page, "synced");
-  await exec(page, add, ["9780000000019", "Before the reset"]);
+  await exec(page, add, ["9780000000002", "Before the reset"]);
   await light(page, "synced");
   await server.reset();
   await light(page, "incompatible", 10_000);
   await expect(footer(page)).toHaveAttribute("data-reason", "lineage");
-  await page.evaluate(() => (window as any).greenlight.nukeAndResync());
+  await exec(page, add, ["9780000000019", "Written meanwhile"]);
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  await page.getByTestId("sync-button").click();
+  await page.getByTestId("sync-nuke").click();
+  await page.getByTestId("sync-nuke-dialog").getByRole("button", { name: "Save the bundle and resync" }).click();
   await light(page, "synced", 30_000);
   await sees(page, "SELECT count(*) FROM book", 0);
-  const bundles = await page.evaluate(() => (window as any).greenlight.bundles());
-  expect(bundles).toHaveLength(1);
+  await expect(page.getByTestId("sync-bundle")).toHaveCount(1);
   // What the old server had acknowledged exists nowhere else now. Replaying shows what it would do, and brings it back.
-  await page.getByTestId("sync-button").click();
   await page.getByTestId("sync-bundle-replay").click();
-  await expect(page.getByTestId("sync-replay-dialog")).toContainText("Nothing differs");
   await expect(page.getByTestId("sync-replay-dialog")).toContainText("book: 1 added.");
+  await expect(page.getByTestId("sync-replay-dialog")).toContainText("book: 2 added.");
   await page.getByTestId("sync-replay-dialog-choice").check();
-  await page.getByTestId("sync-replay-dialog-yes").click();
-  await sees(page, "SELECT title FROM book", "Before the reset");
+  await page.getByTestId("sync-replay-dialog").getByRole("button", { name: "Replay" }).click();
+  await sees(page, "SELECT count(*) FROM book", 2);
+  await expect
+    .poll(async () => (await server.exec("SELECT title FROM book ORDER BY isbn")).rows)
+    .toEqual([["Before the reset"], ["Written meanwhile"]]);
   await light(page, "synced", 30_000);
-  expect((await server.exec("SELECT title FROM book")).rows).toEqual([["Before the reset"]]);
+  // The bundle stays until it is discarded, and that asks first.
+  await expect(page.getByTestId("sync-bundle")).toHaveCount(1);
+  await page.getByTestId("sync-bundle-discard").click();
+  await page.getByTestId("sync-discard-dialog").getByRole("button", { name: "Discard" }).click();
+  await expect(page.getByTestId("sync-bundle")).toHaveCount(0);
 });
