@@ -14,7 +14,7 @@ mod verify;
 
 use std::collections::VecDeque;
 
-use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, MAX_TOKEN_BYTES, PROGRESS_GIVE_UP, WELCOME_GIVE_UP};
+use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, MAX_TOKEN_BYTES, PROGRESS_GIVE_UP, WELCOME_GIVE_UP, WELCOME_LIMIT};
 use crate::position::{Bound, Cursor, Lineage};
 use crate::protocol::{
     ClientMessage, CloseCode, EncodedChanges, Hello, PROTOCOL, Refuse, RefuseCode, ServerMessage, Welcome,
@@ -187,6 +187,10 @@ impl ClientSession {
     pub fn handle_closed(&mut self, now: Now, code: u16, reason: &str) {
         if matches!(self.phase, Phase::Dialling { .. } | Phase::Greeting { .. } | Phase::Welcomed { .. }) {
             self.last_close = Some(LastClose { code, reason: reason.to_owned() });
+            // The other end may lose patience first, if what we say doesn't reach it.
+            if matches!(self.phase, Phase::Greeting { opened } if now.monotonic_since(opened) >= WELCOME_LIMIT) {
+                self.welcome_missing = true;
+            }
             self.disconnect(now, true);
             self.observe(now);
         }

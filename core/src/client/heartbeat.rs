@@ -21,6 +21,8 @@ pub(super) struct Heartbeat {
     /// That of the last ping. Never used twice, not even on another connection: an answer that got lost there and
     /// comes late must not pass for one to a ping of this one.
     number: u64,
+    /// That of the last ping of the connection before.
+    before: u64,
     sent: VecDeque<(u64, Now)>,
     last_ping: Option<Now>,
     /// Answered heads above the cursor, with the time their ping was sent.
@@ -39,7 +41,7 @@ impl Heartbeat {
     }
 
     pub(super) fn start(&mut self, head: Cursor, writer: WriterState) {
-        *self = Self { number: self.number, head, writer, ..Self::default() };
+        *self = Self { number: self.number, before: self.number, head, writer, ..Self::default() };
     }
 
     pub(super) fn stop(&mut self) {
@@ -77,7 +79,8 @@ impl Heartbeat {
 
     fn answered(&mut self, pong: Pong) -> bool {
         let Some(index) = self.sent.iter().position(|(number, _)| *number == pong.number) else {
-            return false;
+            // On a slow line an answer may come after its ping was forgotten: it proves nothing, and does no harm.
+            return self.before < pong.number && pong.number <= self.number;
         };
         let asked = self.sent[index].1;
         self.sent.drain(..=index);
@@ -179,6 +182,19 @@ mod tests {
         parts.sent.push_back((2, Now::default()));
         assert!(parts.answered(pong(2)));
         assert!(parts.caught_up.is_some());
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_ping_was_forgotten_is_late_and_no_offence() {
+        let mut heartbeat = Heartbeat::new(0);
+        heartbeat.start(cursor(5), WriterState::Commits);
+        heartbeat.number = 40;
+        heartbeat.sent.push_back((40, Now::default()));
+        assert!(heartbeat.answered(pong(3)));
+        assert_eq!(heartbeat.echoed, None);
+        assert!(!heartbeat.answered(pong(41)));
+        assert!(heartbeat.answered(pong(40)));
+        assert!(heartbeat.echoed.is_some());
     }
 
     #[test]

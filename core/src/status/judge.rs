@@ -57,7 +57,7 @@ pub struct Facts {
     pub refused: Option<RefuseCode>,
     /// Closes soon after the opening, in a row, without a connection between that outlasted that time.
     pub early_closes: u32,
-    /// The last socket was given up for want of a welcome.
+    /// The last socket ended for want of a welcome, whichever end lost patience.
     pub welcome_missing: bool,
     /// The last connection was given up for want of an acknowledgement, and none has come since.
     pub acknowledgement_missing: bool,

@@ -174,6 +174,28 @@ fn a_connection_that_breaks_after_every_exchange() {
 }
 
 #[test]
+fn somebody_who_never_says_welcome_hangs_up_first() {
+    let mut world = World::with(&["alice"]);
+    world.dials_into("alice", Line::Swallows);
+    world.cut("alice");
+    let first = world.look_at("alice").dials;
+    while world.look_at("alice").dials == first {
+        world.pass(INSTANT);
+    }
+    world.pass(WELCOME_LIMIT);
+    world.shows("alice", Stuck, Reason::NoWelcome);
+    // A server that got no hello closes: that is no outage, and the light doesn't go from one to the other and back.
+    world.cut("alice");
+    world.shows("alice", Stuck, Reason::NoWelcome);
+    world.pass(BACKOFF_MAX);
+    world.shows("alice", Stuck, Reason::NoWelcome);
+    world.dials_into("alice", Line::Refuses);
+    world.cut("alice");
+    world.pass(BACKOFF_MAX);
+    world.shows("alice", Disconnected, Reason::Offline);
+}
+
+#[test]
 fn somebody_listens_and_never_says_welcome() {
     let mut world = World::with(&["alice"]);
     world.dials_into("alice", Line::Swallows);
