@@ -26,10 +26,14 @@ const ASIDE_SHOWN = 5;
 /** Named limit: a blob for download is named by database and minute, and no longer than this. */
 const FILE_NAME_LIMIT = 80;
 
-/** Not where it would leave a person with an empty database: without a server to download from, or a way in. */
+/** Reasons to be stuck with nothing to download from: no server that answers, no way in, or no database here to drop. */
+const NO_DOWNLOAD = ["no_welcome", "closes_early", "unauthorized", "unknown_database", "server_unavailable", "leader_frozen", "worker_broken"];
+
+/** Not where it would leave a person with an empty database. */
 function mayNuke(status: Status): boolean {
-  const { state, remedy } = status;
-  return remedy === "nuke_and_resync" || state === "synced" || state === "syncing" || (state === "stuck" && remedy !== "sign_in");
+  const { state, reason, remedy } = status;
+  const mayHelp = state === "synced" || state === "syncing" || (state === "stuck" && !NO_DOWNLOAD.includes(reason));
+  return remedy === "nuke_and_resync" || mayHelp;
 }
 
 export class Panel {

@@ -103,7 +103,7 @@ export const ENGLISH: Texts = {
   nukeKept:
     "Nothing is lost: a bundle with what the server may not have is saved on this device first. It stays until you discard it, and you can download it or write it into the new database.",
   nukeConfirm: "Save the bundle and resync",
-  nukeDone: "The bundle is saved. The database comes again from the server as soon as it answers.",
+  nukeDone: "The bundle is saved, and the database comes anew from the server.",
   cancel: "Cancel",
   bundles: "Saved bundles",
   bundleSummary: "{changes} changes, {bytes}",

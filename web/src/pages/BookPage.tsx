@@ -51,7 +51,7 @@ function Shown({ book }: { book: Book }) {
     <article class="book-page">
       <Cover isbn={book.isbn} title={book.title} authors={book.authors} large />
       <div>
-        <Head title={book.title || "Untitled"} sub={book.subtitle === "" ? undefined : book.subtitle} back={BACK}>
+        <Head title={book.title || "Untitled"} sub={<Byline book={book} />} back={BACK}>
           <button class="button" type="button" onClick={() => setEditing(true)} data-testid="book-edit">
             <Icon name="edit" /> Edit
           </button>
@@ -59,7 +59,6 @@ function Shown({ book }: { book: Book }) {
             <Icon name="trash" /> Delete
           </button>
         </Head>
-        <p class="by" data-testid="book-by">{book.authors ?? "Unknown author"}</p>
         <p class="price" data-testid="book-price-shown">
           {showMoney(book.price_cents)}
           {book.out_of_print === 1 && <span class="tag">Out of print</span>}
@@ -70,6 +69,15 @@ function Shown({ book }: { book: Book }) {
       <HistorySection isbn={book.isbn} />
       {editing && <BookForm before={draftOf(book)} start={draftOf(book)} close={() => setEditing(false)} />}
     </article>
+  );
+}
+
+function Byline({ book }: { book: Book }) {
+  return (
+    <>
+      {book.subtitle !== "" && <span class="subtitle">{book.subtitle}</span>}
+      <span class="by" data-testid="book-by">{book.authors ?? "Unknown author"}</span>
+    </>
   );
 }
 

@@ -158,7 +158,7 @@ function Places({ rows }: { rows: { id: string; name: string; copies: number }[]
           <li key={row.id}>
             <a href={href("warehouse", row.id)}>{row.name || "Unnamed"}</a>
             <span class="number">{showCount(row.copies)}</span>
-            <i style={{ width: `${(Math.max(0, row.copies) / most) * 100}%` }} />
+            <i style={{ width: `${(Math.max(0, row.copies) / most) * 100}%` }} data-none={row.copies <= 0} />
           </li>
         ))}
       </ul>

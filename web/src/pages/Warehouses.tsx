@@ -46,7 +46,7 @@ export function Warehouses() {
                   {about(row) !== "" && <small>{about(row)}</small>}
                 </span>
                 <span class="bar-cell" aria-hidden="true">
-                  <i style={{ width: `${(Math.max(0, row.copies) / most) * 100}%` }} />
+                  <i style={{ width: `${(Math.max(0, row.copies) / most) * 100}%` }} data-none={row.copies <= 0} />
                 </span>
                 <span class="number wide-only">{showCount(row.titles)}</span>
                 <span class="number" data-testid="warehouse-copies">{showCount(row.copies)}</span>

@@ -13,7 +13,7 @@ const MINUTE = 60_000;
 const BASE: Status = {
   state: "synced",
   reason: "synced",
-  sentence: "Everything here is on the server, and everything there is here.",
+  sentence: "Everything is saved on the server, and everything on the server is here.",
   remedy: "none",
   since: NOW - 12 * MINUTE,
   pending: { changes: 0, bytes: 0, oldestAgeMs: null },
@@ -54,8 +54,8 @@ export const SAMPLES: { name: string; status: Status }[] = [
   {
     name: "syncing",
     status: status({
-      state: "syncing", reason: "sending", since: NOW - 400, remedy: "wait",
-      sentence: "Changes are on their way to the server.",
+      state: "syncing", reason: "sending", since: NOW - 400,
+      sentence: "Your changes are on their way to the server.",
       pending: { changes: 12, bytes: 1480, oldestAgeMs: 400 },
     }),
   },
@@ -63,7 +63,7 @@ export const SAMPLES: { name: string; status: Status }[] = [
     name: "connecting",
     status: status({
       state: "connecting", reason: "catching_up", remedy: "wait", since: NOW - 9000, lastSyncedAt: null,
-      sentence: "Catching up with the server.",
+      sentence: "Fetching what is new on the server.",
       progress: {
         direction: "down", changes: { done: 182_400, total: 412_906 }, bytes: { done: 6_310_000, total: 14_280_000 },
         perSecond: 61_200, etaMs: 4100,
@@ -73,8 +73,8 @@ export const SAMPLES: { name: string; status: Status }[] = [
   {
     name: "disconnected",
     status: status({
-      state: "disconnected", reason: "offline", remedy: "wait", since: NOW - 26 * MINUTE, lastSyncedAt: NOW - 26 * MINUTE,
-      freshnessMs: null, sentence: "No connection to the server. Changes are kept here and sent when it is back.",
+      state: "disconnected", reason: "offline", remedy: "retry", since: NOW - 26 * MINUTE, lastSyncedAt: NOW - 26 * MINUTE,
+      freshnessMs: null, sentence: "There is no connection to the server. Your changes are kept here and sent later.",
       pending: { changes: 5, bytes: 612, oldestAgeMs: 11 * MINUTE },
       diagnostics: { attempt: 9, lastClose: { code: 1006, reason: "" }, nextAttemptAt: NOW + 14_000 },
     }),
@@ -83,7 +83,7 @@ export const SAMPLES: { name: string; status: Status }[] = [
     name: "stuck",
     status: status({
       state: "stuck", reason: "no_acknowledgement", remedy: "retry", since: NOW - 2 * MINUTE, lastSyncedAt: NOW - 3 * MINUTE,
-      sentence: "The server is there but has not confirmed changes for two minutes. They are kept here.",
+      sentence: "Your changes were sent, but the server has not confirmed that they are saved.",
       pending: { changes: 38, bytes: 5210, oldestAgeMs: 3 * MINUTE },
       diagnostics: { attempt: 4, earlyCloses: 3, lastClose: { code: 1011, reason: "storage" }, lastError: "the server's disk is full" },
     }),
@@ -92,7 +92,7 @@ export const SAMPLES: { name: string; status: Status }[] = [
     name: "incompatible",
     status: status({
       state: "incompatible", reason: "lineage", remedy: "nuke_and_resync", since: NOW - MINUTE, lastSyncedAt: NOW - 90 * MINUTE,
-      freshnessMs: null, sentence: "The server's database was made anew and does not continue the one on this device.",
+      freshnessMs: null, sentence: "The server's database was rebuilt and is not the one that this device followed.",
       pending: { changes: 3, bytes: 340, oldestAgeMs: 80 * MINUTE },
       diagnostics: { lastClose: { code: 4003, reason: "lineage" } },
     }),
@@ -101,14 +101,14 @@ export const SAMPLES: { name: string; status: Status }[] = [
     name: "paused",
     status: status({
       state: "disconnected", reason: "paused", remedy: "resume", since: NOW - 4 * MINUTE, lastSyncedAt: NOW - 4 * MINUTE, freshnessMs: null,
-      sentence: "Sync is paused on this device.", pending: { changes: 1, bytes: 96, oldestAgeMs: MINUTE },
+      sentence: "Sync is paused. Your changes are kept here until you resume.", pending: { changes: 1, bytes: 96, oldestAgeMs: MINUTE },
     }),
   },
   {
     name: "signed-out",
     status: status({
       state: "stuck", reason: "unauthorized", remedy: "sign_in", since: NOW - MINUTE, freshnessMs: null,
-      sentence: "The server no longer accepts this sign-in. Nothing is lost; sign in to go on.",
+      sentence: "Your sign-in is missing or has expired. Sign in again; nothing is lost.",
     }),
   },
 ];

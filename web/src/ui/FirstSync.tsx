@@ -52,7 +52,7 @@ export function FirstSync() {
           <span data-testid="first-sync-changes">{showCount(done ? changes.total : changes.done)} of {showCount(changes.total)} changes</span>
           {" · "}
           <span data-testid="first-sync-bytes">{megabytes(done ? bytes.total : bytes.done)} of {megabytes(bytes.total)} MB</span>
-          {!done && shown.etaMs !== null && shown.etaMs >= 1000 && ` · ${Math.ceil(shown.etaMs / 1000)} s left`}
+          {!done && shown.etaMs !== null && shown.etaMs >= 1000 && <> · <span>{Math.ceil(shown.etaMs / 1000)} s left</span></>}
         </span>
       </div>
       <div class="track" role="progressbar" aria-label="First download" aria-valuemin={0} aria-valuemax={100} aria-valuenow={percent}>
