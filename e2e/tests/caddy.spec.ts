@@ -76,6 +76,41 @@ test("a wrong token is told from an outage, and the right one helps without a re
   expect(JSON.parse(answer.body).rows).toEqual([["Written meanwhile"]]);
 });
 
+test("the server's end behind a living Caddy is an outage, and heals by itself", async ({ secured, caddy, person }) => {
+  const alice = await openShop(await person(), page(secured, caddy, tokens.write));
+  await light(alice, "synced");
+  await secured.stop();
+  await light(alice, "disconnected");
+  await exec(alice, "INSERT INTO book (isbn, title) VALUES ('9780000000019', 'Written meanwhile')");
+  // Caddy answers every attempt with 502, for longer than three of them take.
+  for (let seconds = 0; seconds < 8; seconds++) {
+    await alice.waitForTimeout(1_000);
+    expect(await footer(alice).getAttribute("data-status")).toMatch(/disconnected|connecting/);
+  }
+  expect((await caddy.ask("/shop/meta", { token: tokens.read })).status).toBe(502);
+  await secured.again();
+  await light(alice, "synced", 40_000);
+  const titles = JSON.stringify({ sql: "SELECT title FROM book" });
+  const answer = await caddy.ask("/shop/exec", { method: "POST", body: titles, token: tokens.admin });
+  expect(JSON.parse(answer.body).rows).toEqual([["Written meanwhile"]]);
+});
+
+test("the operator's page shows nothing before its token is typed in", async ({ secured, caddy, person }) => {
+  const alice = await openShop(await person(), page(secured, caddy, tokens.write));
+  await light(alice, "synced");
+  const operator = await (await person()).newPage();
+  await operator.goto(`https://${caddy.host}/status`);
+  const field = operator.getByLabel("This page needs an operator's token.");
+  await field.fill(tokens.write);
+  await operator.getByRole("button", { name: "Show" }).click();
+  await expect(operator.locator("#denied")).toContainText(/\w/);
+  await expect(operator.getByRole("heading", { name: "shop" })).toHaveCount(0);
+  await field.fill(tokens.admin);
+  await operator.getByRole("button", { name: "Show" }).click();
+  await expect(operator.getByRole("heading", { name: "shop" })).toBeVisible();
+  await expect(operator.getByRole("row")).toContainText([/Client/, /synced/]);
+});
+
 test("what must not pass does not", async ({ caddy }) => {
   const sql = JSON.stringify({ sql: "SELECT 1" });
   const open = { method: "POST", body: sql };

@@ -1,22 +1,63 @@
 // The page as everyone can use it: found clean by axe, worked by keyboard alone, on a small phone, under its policy.
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { expect, footer, light, openShop, test } from "../fixtures/test.js";
+import { Server } from "../fixtures/server.js";
+import { exec, expect, footer, light, openShop, test } from "../fixtures/test.js";
 
-const views = ["#/", "#/books", "#/book/9780000000019", "#/warehouses", "#/inbound", "#/outbound"];
+const views = [
+  "#/", "#/books", "#/book/9780000000019", "#/warehouses", "#/warehouse/w", "#/inbound", "#/inbound/draft", "#/inbound/done",
+  "#/outbound", "#/outbound/sale", "#/nowhere",
+];
 
 const shop = `
   INSERT INTO publisher (id, name) VALUES ('p', 'Orchard Press');
   INSERT INTO author (id, name) VALUES ('a', 'Ada Quill');
-  INSERT INTO book (isbn, title, publisher_id, price_cents) VALUES ('9780000000019', 'The Quiet Orchard', 'p', 1999);
+  INSERT INTO book (isbn, title, subtitle, publisher_id, price_cents) VALUES
+    ('9780000000019', 'The Quiet Orchard', 'and what became of the beekeepers of Lower Saltmarsh afterwards', 'p', 1999);
   INSERT INTO book_author (isbn, author_id, role) VALUES ('9780000000019', 'a', 'author');
-  INSERT INTO warehouse (id, name) VALUES ('w', 'Cellar');`;
+  INSERT INTO warehouse (id, name, address) VALUES ('w', 'Cellar', 'Canal Street 4'), ('v', 'Attic', '');
+  INSERT INTO inbound_note (id, name, warehouse_id, created_at, committed_at) VALUES
+    ('draft', 'Northern Book Trade delivery', 'w', 1700000000000, NULL), ('done', 'Harbour delivery', 'w', 1700000000000, 1700000000000);
+  INSERT INTO inbound_line (note_id, isbn, quantity, cost_cents) VALUES ('draft', '9780000000019', 3, 900), ('done', '9780000000019', 4, 900);
+  INSERT INTO outbound_note (id, name, created_at) VALUES ('sale', 'Counter sale', 1700000000000);
+  INSERT INTO outbound_line (note_id, isbn, warehouse_id, quantity, price_cents) VALUES ('sale', '9780000000019', 'w', 1, 1999);`;
+
+/** What opens over a view: where, and how. */
+const dialogs: [string, string, (page: Page) => Promise<void>][] = [
+  ["edit a book", "#/book/9780000000019", (page) => page.getByTestId("book-edit").click()],
+  ["what is wrong in the form", "#/books", async (page) => {
+    await page.getByTestId("book-add").click();
+    await page.getByTestId("book-save").click();
+  }],
+  ["delete a book", "#/book/9780000000019", (page) => page.getByTestId("book-delete").click()],
+  ["edit a warehouse", "#/warehouse/w", (page) => page.getByTestId("warehouse-edit").click()],
+  ["commit a delivery", "#/inbound/draft", (page) => page.getByTestId("note-commit").click()],
+  ["sign in", "#/", (page) => page.evaluate(() => void dispatchEvent(new Event("sign-in")))],
+  ["nuke and resync", "#/", async (page) => {
+    await page.getByTestId("sync-button").click();
+    await page.getByTestId("sync-nuke").click();
+  }],
+];
 
 /** What axe finds, in a form that tells where. */
-async function violations(page: Page): Promise<string[]> {
+async function violations(page: Page, where: string): Promise<string[]> {
+  // Colours on their way from one to another are not what anyone reads.
+  await page.waitForTimeout(400);
   const { violations } = await new AxeBuilder({ page }).analyze();
-  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(" ")}: ${node.failureSummary}`));
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${where}: ${id}: ${node.target.join(" ")}: ${node.failureSummary}`));
+}
+
+/** Shows a view as one comes to it anew: whatever was open is gone. */
+async function show(page: Page, url: string, view: string): Promise<void> {
+  await page.goto("about:blank");
+  await page.goto(`${url}/${view}`);
+  await expect(page.locator("main h1")).toBeVisible();
+  await light(page, "synced");
 }
 
 for (const colorScheme of ["light", "dark"] as const) {
@@ -28,17 +69,28 @@ for (const colorScheme of ["light", "dark"] as const) {
     for (const view of views) {
       await page.goto(`${server.url}/${view}`);
       await expect(page.locator("main h1")).toBeVisible();
-      // Colours on their way from one to another are not what anyone reads.
-      await page.waitForTimeout(400);
-      found.push(...(await violations(page)).map((what) => `${view}: ${what}`));
+      found.push(...(await violations(page, view)));
     }
     await page.getByTestId("sync-button").click();
     await expect(page.getByTestId("sync-panel")).toBeVisible();
-    await page.waitForTimeout(400);
-    found.push(...(await violations(page)).map((what) => `panel: ${what}`));
+    await page.getByTestId("sync-panel").locator("summary").click();
+    found.push(...(await violations(page, "panel")));
     await page.goto(`${server.url}/states.html?theme=${colorScheme}`);
     await expect(page.locator("sync-footer").first()).toBeVisible();
-    found.push(...(await violations(page)).map((what) => `states: ${what}`));
+    found.push(...(await violations(page, "states")));
+    expect(found).toEqual([]);
+  });
+
+  test(`axe finds nothing in any dialog, ${colorScheme}`, async ({ server, person }) => {
+    await server.exec(shop);
+    const page = await openShop(await person({ colorScheme }), server.url);
+    const found: string[] = [];
+    for (const [name, view, open] of dialogs) {
+      await show(page, server.url, view);
+      await open(page);
+      await expect(page.locator("dialog[open]")).toBeVisible();
+      found.push(...(await violations(page, name)));
+    }
     expect(found).toEqual([]);
   });
 }
@@ -60,6 +112,16 @@ test("nothing is cut off or scrolls sideways at 360 pixels", async ({ server, pe
   expect(panel!.x).toBeGreaterThanOrEqual(0);
   expect(panel!.x + panel!.width).toBeLessThanOrEqual(360);
   expect(panel!.y).toBeGreaterThanOrEqual(0);
+  for (const [name, view, open] of dialogs) {
+    await show(page, server.url, view);
+    await open(page);
+    const dialog = page.locator("dialog[open]");
+    const box = await dialog.boundingBox();
+    expect(box!.x, name).toBeGreaterThanOrEqual(0);
+    expect(box!.x + box!.width, name).toBeLessThanOrEqual(360);
+    expect(box!.y + box!.height, name).toBeLessThanOrEqual(740);
+    expect(await dialog.evaluate((box) => box.scrollWidth - box.clientWidth), name).toBeLessThanOrEqual(0);
+  }
 });
 
 /** What has the focus, shadow trees included. */
@@ -112,13 +174,28 @@ test("a screen reader hears what the light says, and each change of it", async (
   await expect(footer(page).getByRole("status")).toContainText(/\w+/);
 });
 
-test("nothing that the page does is against its Content-Security-Policy", async ({ server, person }) => {
-  const context = await person();
-  const page = await context.newPage();
+/** Hears what the browser blocks, on the page and in its workers. */
+function hearViolations(page: Page): string[] {
   const reports: string[] = [];
   page.on("console", (message) => {
     if (/Content.Security.Policy/i.test(message.text())) reports.push(message.text());
   });
+  page.on("worker", (worker) => {
+    worker.on("console", (message) => {
+      if (/Content.Security.Policy/i.test(message.text())) reports.push(message.text());
+    });
+  });
+  return reports;
+}
+
+test("nothing that the page does is against its Content-Security-Policy", async ({ server, person }) => {
+  await server.exec(shop);
+  const context = await person();
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`Content-Security-Policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  const page = await context.newPage();
+  const reports = hearViolations(page);
   await page.goto(server.url);
   await light(page, "synced");
   const answer = await page.request.get(server.url);
@@ -131,8 +208,10 @@ test("nothing that the page does is against its Content-Security-Policy", async 
   }
   await page.getByTestId("sync-button").click();
   await expect(page.getByTestId("sync-panel")).toBeVisible();
+  await page.goto(`${server.url}/states.html`);
+  await expect(page.locator("sync-footer").first()).toBeVisible();
   expect(reports).toEqual([]);
-  // And it is a policy: a script from elsewhere doesn't run.
+  // And it is a policy: a script from elsewhere doesn't run, and that is heard.
   const ran = await page.evaluate(
     () =>
       new Promise((resolve) => {
@@ -143,4 +222,36 @@ test("nothing that the page does is against its Content-Security-Policy", async 
       }),
   );
   expect(ran).toBe(false);
+  await expect.poll(() => reports.length).toBeGreaterThan(0);
+});
+
+test("the policy that the client's README names is enough", async ({ person }) => {
+  const readme = await readFile(path.resolve(import.meta.dirname, "../../client-wasm/README.md"), "utf8");
+  const named = /^ *(script-src .*connect-src 'self') wss:\/\/sync\.example$/m.exec(readme)?.[1];
+  expect(named, "the README names a policy").toBeDefined();
+  // What an app needs for itself comes on top: its styles, fonts and pictures.
+  const own = "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; manifest-src 'self'";
+  const token = "a-bookseller's-token";
+  const server = await Server.start([], (port) => `
+    content_security_policy = "${own}; ${named} ws://127.0.0.1:${port}"
+    [[database]]
+    pattern = "shop"
+    schema = "shop"
+    create = true
+    [[token]]
+    database = "shop"
+    role = "write"
+    sha256 = "${createHash("sha256").update(token).digest("hex")}"`);
+  try {
+    const page = await (await person()).newPage();
+    const reports = hearViolations(page);
+    const answer = await page.goto(`${server.url}/?token=${encodeURIComponent(token)}`);
+    expect(answer!.headers()["content-security-policy"]).toContain(named);
+    await light(page, "synced");
+    await exec(page, "INSERT INTO book (isbn, title) VALUES ('9780000000019', 'Under the policy')");
+    await light(page, "synced");
+    expect(reports).toEqual([]);
+  } finally {
+    await server.remove();
+  }
 });
