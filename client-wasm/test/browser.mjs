@@ -1,6 +1,6 @@
 // What the tests share: a static server on a free port, and Chromium with a profile of its own. Both end with the test.
 
-import { createReadStream } from "node:fs";
+import { createReadStream, rmSync } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -55,6 +55,8 @@ export async function serve(folder = fileURLToPath(new URL("./page", import.meta
 /** A browser with an empty profile. What its pages say on the console and fail with is in `log`. */
 export async function launch() {
   const profile = await mkdtemp(join(tmpdir(), "greenlight-client-"));
+  // A browser that does not start, or a test that is cut off, leaves nothing behind either.
+  process.once("exit", () => rmSync(profile, { recursive: true, force: true }));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
     headless: true,

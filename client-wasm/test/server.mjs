@@ -1,6 +1,7 @@
 // A real server for tests: a fresh folder, a free port, ended by its own handle. GREENLIGHT_SERVER names the program.
 
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,11 @@ const PROGRAM =
  */
 export async function startServer({ web, origin, schema = SCHEMA } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "greenlight-server-"));
+  // A server that does not start, or a test that is cut off, leaves nothing behind either.
+  process.once("exit", () => {
+    server.child?.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  });
   await mkdir(join(folder, "data"));
   await mkdir(join(folder, "schemas"));
   await writeFile(join(folder, "schemas", "shop.sql"), schema);
