@@ -3,6 +3,7 @@
 //! Where in the flow: drives the server's sessions as the real server does. An answer never precedes its commit,
 //! but in builds that are broken on purpose.
 
+mod reader;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use fastrand::Rng;
 use greenlight_core::limits::HEARTBEAT;
 use greenlight_core::protocol::{Hello, Refuse, RefuseCode, WriterState};
-use greenlight_core::replica::{Author, DigestScope, Fault, FaultKind, ReadRequest, ServerStore, UploadPart};
+use greenlight_core::replica::{Fault, FaultKind, ServerStore, UploadPart};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use greenlight_core::{Lineage, Now, SiteId};
 use greenlight_store::{Done, Options, ServerDatabase, Work};
@@ -348,29 +349,6 @@ impl World {
         self.drain_session(wire)
     }
 
-    pub(crate) fn read(&mut self, life: Life, wire: WireId, request: ReadRequest) -> Result<(), Violation> {
-        if life != self.server.life {
-            return Ok(());
-        }
-        let site = self.server.sessions.get(&wire).and_then(|seat| seat.site);
-        let author = match site {
-            Some(site) if self.breakage == Some(Breakage::TwinFilteredOut) => Author::Except(site),
-            _ if self.shared_pages => Author::Any,
-            _ => request.author,
-        };
-        let request = ReadRequest { author, ..request };
-        let Some(database) = &mut self.server.database else { return Ok(()) };
-        let mut chunk = database.read(&request).map_err(|fault| self.fault("read a page", &fault))?;
-        if self.breakage == Some(Breakage::SentinelDropped) {
-            breakage::drop_sentinels(&mut chunk);
-        }
-        let now = self.server.now(self.now);
-        if let Some(seat) = self.server.sessions.get_mut(&wire) {
-            seat.session.handle_chunk(now, Ok(chunk));
-        }
-        self.drain_session(wire)
-    }
-
     /// The heartbeat: foreign writes are looked for, and an idle or failed writer is tried.
     pub(crate) fn server_beats(&mut self, life: Life) -> Result<(), Violation> {
         if life != self.server.life {
@@ -459,17 +437,6 @@ impl World {
                     self.server.sessions.remove(&wire);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Answers a client that compares. On the spot: what is asked of a reader has its delays in the pages already.
-    fn digest(&mut self, wire: WireId, scope: &DigestScope) -> Result<(), Violation> {
-        let Some(database) = &mut self.server.database else { return Ok(()) };
-        let digests = database.digest(scope).map_err(|fault| self.fault("digest", &fault))?;
-        let now = self.server.now(self.now);
-        if let Some(seat) = self.server.sessions.get_mut(&wire) {
-            seat.session.handle_digests(now, digests);
         }
         Ok(())
     }
