@@ -130,6 +130,7 @@ async fn a_copy_is_kept_before_a_migration_and_none_without_need() {
     assert_eq!(count(&copies[0]), 1);
     assert!(conn.prepare("SELECT mood FROM note").is_err(), "it is from before");
     assert_eq!(server.get("/.backups/meta").await.status, 400, "no database has such a name");
+    assert_eq!(server.get(&format!("/{name}/meta")).await.status, 404);
 }
 
 #[tokio::test]
