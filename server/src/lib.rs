@@ -13,7 +13,6 @@
 //! ```
 
 pub mod access;
-pub mod backups;
 pub mod clock;
 pub mod database;
 pub mod demo;
@@ -44,7 +43,6 @@ use limits::STOP_LIMIT;
 use metrics::Metrics;
 use registry::{FolderError, Registry};
 
-pub use backups::{BackupError, restore};
 pub use settings::{Flags, Settings, SettingsError};
 
 /// Why a server could not start, or ended.

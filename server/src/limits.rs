@@ -23,9 +23,6 @@ pub const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Words to one socket from outside its own connection (superseded, reset) that may wait.
 pub const CONTROL_QUEUE: usize = 4;
 
-/// Copies of each database that are kept from before its migrations.
-pub const MIGRATION_BACKUPS: usize = 5;
-
 /// Messages that may wait for one socket: a window of parts, their receipts, and heartbeats.
 pub const OUTGOING_FRAMES: usize = 32;
 /// How long one message may take to be written before its reader counts as too slow.

@@ -16,7 +16,6 @@ use greenlight_core::{Cursor, SiteId, Value};
 use greenlight_store::{Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
 use thiserror::Error;
 
-use crate::backups;
 use crate::clock;
 use crate::error::ApiError;
 use crate::limits::EXEC_LIMIT;
@@ -75,9 +74,6 @@ impl EngineSource {
     pub(super) fn writer(&self, create: bool) -> Result<Engine, String> {
         if !create && !self.file.exists() {
             return Err("its file is gone".to_owned());
-        }
-        if self.file.exists() {
-            backups::before_migration(&self.file, self.schema.id().number).map_err(|error| error.to_string())?;
         }
         let options = Options::system(Location::File(self.file.clone()), clock::wall_ms);
         let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;

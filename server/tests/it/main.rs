@@ -13,7 +13,6 @@ mod fence;
 mod fixture;
 mod peer;
 mod protocol;
-mod restores;
 mod stop;
 mod sync;
 mod verify;

@@ -14,7 +14,6 @@ mod numbering;
 mod parts;
 mod peers;
 mod poison;
-mod restores;
 mod round_trip;
 mod schemas;
 mod statements;
