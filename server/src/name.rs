@@ -8,8 +8,10 @@ use std::sync::Arc;
 use greenlight_core::limits::MAX_NAME_BYTES;
 use thiserror::Error;
 
-/// Words of the server's own routes.
-const TAKEN: [&str; 3] = ["status", "health", "metrics"];
+/// The folder beside the databases in which copies of them are kept.
+pub const BACKUP_FOLDER: &str = "backups";
+/// Words of the server's own routes, and its own folder.
+const TAKEN: [&str; 4] = ["status", "health", "metrics", BACKUP_FOLDER];
 /// Endings of files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -28,7 +30,7 @@ pub enum NameError {
     )]
     Form,
     /// A word of the server's own.
-    #[error("`status`, `health` and `metrics` are no database names")]
+    #[error("`status`, `health`, `metrics` and `backups` are no database names")]
     Taken,
     /// SQLite's own files.
     #[error("names ending in `-wal`, `-shm` or `-journal` are SQLite's own")]
@@ -104,6 +106,7 @@ mod tests {
             ("status", NameError::Taken),
             ("health", NameError::Taken),
             ("metrics", NameError::Taken),
+            ("backups", NameError::Taken),
             ("shop-wal", NameError::Beside),
             ("shop-shm", NameError::Beside),
             ("shop-journal", NameError::Beside),

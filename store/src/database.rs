@@ -12,6 +12,7 @@ use greenlight_core::{SiteId, Tag, Version};
 use thiserror::Error;
 
 use crate::apply::HeldError;
+use crate::backup;
 use crate::connection::Connection;
 use crate::fault::{from_sqlite, internal};
 use crate::options::{Location, Options};
@@ -32,6 +33,19 @@ pub enum OpenError {
     /// The file is a database of the other role: a server's must be adopted before a client may use it.
     #[error("the file is a {0}'s database")]
     Role(String),
+    /// No copy could be made, so nothing was migrated.
+    #[error(
+        "the database stays at schema {from} and was not migrated to {to}: a copy to go back to could not be written \
+         first ({why})"
+    )]
+    Backup {
+        /// The schema number that the database stays at.
+        from: u32,
+        /// The number in the file.
+        to: u32,
+        /// What failed, without a path.
+        why: String,
+    },
 }
 
 /// Which end a database is.
@@ -96,6 +110,8 @@ impl Database {
     }
 
     fn try_prepare(&mut self, role: Role, poisoned: &HashSet<String>) -> Result<bool, HeldError> {
+        // A copy that was made for nothing goes again where this ends.
+        let mut made = None;
         let changed = self.transaction_or(|database| {
             database.conn.execute_batch(state::CREATE).map_err(from_sqlite)?;
             match state::get::<String>(&database.conn, key::ROLE)? {
@@ -103,12 +119,19 @@ impl Database {
                 Some(found) if found == role.name() => {}
                 Some(found) => return Err(OpenError::Role(found).into()),
             }
-            let changed = migrate::apply(&database.conn, &database.schema)?;
+            let Self { conn, schema, options, .. } = database;
+            let changed = migrate::apply(conn, schema, |from| {
+                made = backup::before_migration(options, from, schema.id().number)?;
+                Ok(())
+            })?;
             if changed && !database.conn.is_foreign() {
                 database.apply_held(poisoned)?;
             }
             Ok::<_, HeldError>(changed)
         })?;
+        if let Some(made) = made {
+            made.keep();
+        }
         if changed && self.conn.is_foreign() {
             // Builds without our patches only see new tables and columns in a connection of their own.
             self.reconnect()?;

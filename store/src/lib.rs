@@ -6,6 +6,7 @@
 
 mod apply;
 mod aside;
+mod backup;
 pub mod bundle;
 mod client;
 mod connection;
@@ -34,6 +35,7 @@ mod upload;
 mod value;
 
 pub use aside::{Shelf, Shelved};
+pub use backup::Backups;
 pub use client::{ClientDatabase, LocalCommit};
 pub use database::OpenError;
 pub use options::{Location, Options};

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use greenlight_core::limits::PART_TARGET_BYTES;
 
+use crate::backup::Backups;
+
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -26,6 +28,8 @@ pub struct Options {
     pub wall_ms: Box<dyn FnMut() -> i64 + Send>,
     /// Another build of cr-sqlite to load instead of the one that is linked in; not in browsers.
     pub extension: Option<PathBuf>,
+    /// Where a copy is put before a file's database is migrated; without it none is made. Not in browsers.
+    pub backups: Option<Backups>,
     /// A part is full at this many bytes; [`PART_TARGET_BYTES`] but in tests that cut ranges into many parts.
     pub part_bytes: usize,
 }
@@ -42,6 +46,7 @@ impl Options {
             random: Box::new(random),
             wall_ms: Box::new(wall_ms),
             extension: None,
+            backups: None,
             part_bytes: PART_TARGET_BYTES,
         }
     }

@@ -25,14 +25,18 @@ pub(crate) fn copy(conn: &Connection, target: &Path) -> Result<Cursor, Fault> {
         return Err(internal("the snapshot's file exists already"));
     }
     let head = state::head(conn)?;
+    copy_into(conn, target)?;
+    Ok(head)
+}
+
+/// The same into an empty file, or one that is not there.
+pub(crate) fn copy_into(conn: &Connection, target: &Path) -> Result<(), Fault> {
     let mut file = Connection::open(target).map_err(from_sqlite)?;
-    let whole = -1;
     Backup::new(conn, &mut file)
-        .and_then(|backup| backup.run_to_completion(std::ffi::c_int::MAX, Duration::ZERO, None).map(|()| whole))
+        .and_then(|backup| backup.run_to_completion(std::ffi::c_int::MAX, Duration::ZERO, None))
         .map_err(from_sqlite)?;
     // One file, without a log beside it.
-    file.execute_batch("PRAGMA journal_mode = DELETE").map_err(from_sqlite)?;
-    Ok(head)
+    file.execute_batch("PRAGMA journal_mode = DELETE").map_err(from_sqlite)
 }
 
 /// Turns a copy of a server's file into a client's database: another site id, the server's own changes attributed

@@ -13,12 +13,13 @@ use greenlight_core::replica::{
     UploadPart,
 };
 use greenlight_core::{Cursor, SiteId, Value};
-use greenlight_store::{Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
+use greenlight_store::{Backups, Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
 use thiserror::Error;
 
 use crate::clock;
 use crate::error::ApiError;
-use crate::limits::EXEC_LIMIT;
+use crate::limits::{BACKUPS_KEPT, EXEC_LIMIT};
+use crate::name::BACKUP_FOLDER;
 
 pub use greenlight_store::{Answer as ExecAnswer, Schema};
 
@@ -78,6 +79,7 @@ impl EngineSource {
         let options = Options::system(Location::File(self.file.clone()), clock::wall_ms);
         let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
         options.extension.clone_from(&self.extension);
+        options.backups = Some(backups(&self.file));
         ServerDatabase::open(options, &self.schema).map(Engine).map_err(|error| error.to_string())
     }
 
@@ -144,6 +146,11 @@ impl Engine {
     pub(super) fn notice_external(&mut self) -> Result<bool, Fault> {
         self.0.notice_external()
     }
+}
+
+/// Where the copies of a database are kept: beside it, in a folder that no database can be named as.
+pub(crate) fn backups(file: &Path) -> Backups {
+    Backups { folder: file.with_file_name(BACKUP_FOLDER), keep: BACKUPS_KEPT }
 }
 
 fn mixed() -> Fault {

@@ -11,6 +11,7 @@ mod exec;
 mod external;
 mod fence;
 mod fixture;
+mod migration;
 mod peer;
 mod protocol;
 mod stop;

@@ -13,8 +13,13 @@ use crate::fault::{from_sqlite, internal};
 use crate::state::{self, key};
 use crate::tables::quote;
 
-/// Brings the database to `schema`; whether tables or columns were added. The caller holds the transaction.
-pub(crate) fn apply(conn: &Connection, schema: &Schema) -> Result<bool, OpenError> {
+/// Brings the database to `schema`; whether tables or columns were added. The caller holds the transaction. `before` is
+/// called with the present number when that will go up and nothing is in the way, and nothing is done where it fails.
+pub(crate) fn apply(
+    conn: &Connection,
+    schema: &Schema,
+    before: impl FnOnce(u32) -> Result<(), OpenError>,
+) -> Result<bool, OpenError> {
     let Some(text) = state::get::<String>(conn, key::SCHEMA)? else {
         create(conn, schema)?;
         return Ok(true);
@@ -34,7 +39,12 @@ pub(crate) fn apply(conn: &Connection, schema: &Schema) -> Result<bool, OpenErro
     let changed = old.digest != new.digest;
     let (name, number) = (new.name.clone(), new.number);
     match additions(present.tables(), schema.tables()) {
-        Ok(additions) if !changed || new.number > old.number => add(conn, schema, &additions)?,
+        Ok(additions) if !changed || new.number > old.number => {
+            if new.number > old.number {
+                before(old.number)?;
+            }
+            add(conn, schema, &additions)?;
+        }
         Ok(additions) => {
             return Err(SchemaError::NumberReused { name, number, difference: additions.to_string() }.into());
         }

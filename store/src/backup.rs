@@ -1,0 +1,271 @@
+//! Copies of a database that are kept beside it: before it is migrated, before another file takes its place.
+//!
+//! Where in the flow: in the opening of a database whose schema goes up, and in a restore. A copy has its name only
+//! when it is whole and on disk. Never overwrites one, and never removes another database's.
+
+use std::path::PathBuf;
+
+/// Where copies are kept, and how many of each database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backups {
+    /// The folder; made when it is first needed.
+    pub folder: PathBuf,
+    /// Copies of one database that are kept of each kind; the oldest go first.
+    pub keep: usize,
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::{Kind, Made};
+
+/// Copies the database as it was last committed, where its options say so. The caller holds the writing transaction,
+/// so nobody can have committed since.
+///
+/// # Errors
+/// [`OpenError::Backup`](crate::OpenError::Backup): then nothing may be migrated.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn before_migration(
+    options: &mut crate::Options,
+    from: u32,
+    to: u32,
+) -> Result<Option<Made>, crate::OpenError> {
+    let (Some(backups), crate::Location::File(file)) = (&options.backups, &options.location) else { return Ok(None) };
+    let now_ms = (options.wall_ms)();
+    let made = native::copy(backups, file, Kind::Schema(from), now_ms);
+    made.map(Some).map_err(|fault| crate::OpenError::Backup { from, to, why: fault.message })
+}
+
+/// In a browser there is nothing beside a database.
+#[cfg(target_family = "wasm")]
+pub(crate) fn before_migration(_: &mut crate::Options, _: u32, _: u32) -> Result<Option<Made>, crate::OpenError> {
+    Ok(None)
+}
+
+/// Never made.
+#[cfg(target_family = "wasm")]
+pub(crate) enum Made {}
+
+#[cfg(target_family = "wasm")]
+impl Made {
+    pub(crate) fn keep(self) {
+        match self {}
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod native {
+    use std::ffi::OsStr;
+    use std::fs::{File, OpenOptions};
+    use std::io::ErrorKind;
+    use std::path::{Path, PathBuf};
+
+    use greenlight_core::replica::{Fault, FaultKind};
+
+    use super::Backups;
+    use crate::connection::Connection;
+    use crate::fault::from_sqlite;
+
+    const ENDING: &str = ".sqlite3";
+
+    /// Why a copy was made; a part of its name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Kind {
+        /// Before a migration from this number.
+        Schema(u32),
+    }
+
+    impl Kind {
+        fn word(self) -> String {
+            match self {
+                Self::Schema(number) => format!("schema-{number}"),
+            }
+        }
+
+        /// Whether copies with this word count as of one kind with this.
+        fn takes(self, word: &str) -> bool {
+            match self {
+                Self::Schema(_) => word.strip_prefix("schema-").is_some_and(|number| number.parse::<u32>().is_ok()),
+            }
+        }
+    }
+
+    /// A copy that goes again unless it is kept: one of a migration that did not happen would only push others out.
+    #[derive(Debug)]
+    pub(crate) struct Made {
+        file: Option<PathBuf>,
+        backups: Backups,
+        name: String,
+        kind: Kind,
+    }
+
+    impl Made {
+        /// Keeps it, and removes what is beyond the number of copies.
+        pub(crate) fn keep(mut self) {
+            self.file = None;
+            prune(&self.backups, &self.name, self.kind);
+        }
+    }
+
+    impl Drop for Made {
+        fn drop(&mut self) {
+            if let Some(file) = &self.file {
+                // One that can't be removed takes space, and no more.
+                drop(std::fs::remove_file(file));
+            }
+        }
+    }
+
+    /// Writes a consistent copy and has it on disk, name and all, before it returns.
+    pub(super) fn copy(backups: &Backups, file: &Path, kind: Kind, now_ms: i64) -> Result<Made, Fault> {
+        let name = name_of(file);
+        make_folder(&backups.folder)?;
+        let part = backups.folder.join(format!(".{name}.part"));
+        let copied = write(file, &part).and_then(|()| {
+            let place = free_place(backups, &name, kind, now_ms);
+            std::fs::rename(&part, &place).map_err(fault_of)?;
+            sync_folder(&backups.folder)?;
+            Ok(place)
+        });
+        let place = copied.inspect_err(|_| drop(std::fs::remove_file(&part)))?;
+        Ok(Made { file: Some(place), backups: backups.clone(), name, kind })
+    }
+
+    fn write(file: &Path, part: &Path) -> Result<(), Fault> {
+        match std::fs::remove_file(part) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault_of(error)),
+            _ => {}
+        }
+        let empty = OpenOptions::new().write(true).create_new(true).open(part).map_err(fault_of)?;
+        // Before it holds anything: who may not read the database may not read its copy either.
+        empty.set_permissions(std::fs::metadata(file).map_err(fault_of)?.permissions()).map_err(fault_of)?;
+        let reader = Connection::open_reader(file)?;
+        reader.execute_batch("BEGIN").map_err(from_sqlite)?;
+        crate::snapshot::copy_into(&reader, part)?;
+        reader.execute_batch("COMMIT").map_err(from_sqlite)?;
+        empty.sync_all().map_err(fault_of)
+    }
+
+    fn make_folder(folder: &Path) -> Result<(), Fault> {
+        std::fs::create_dir_all(folder).map_err(fault_of)?;
+        folder.parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// Makes the names in a folder durable.
+    pub(crate) fn sync_folder(folder: &Path) -> Result<(), Fault> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault_of)
+    }
+
+    /// A copy's name that is not taken.
+    pub(crate) fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
+        let place = |ms| backups.folder.join(format!("{name}.{}.{}{ENDING}", kind.word(), stamp(ms)));
+        let mut ms = now_ms;
+        while place(ms).exists() {
+            ms += 1;
+        }
+        place(ms)
+    }
+
+    /// Removes the oldest copies of a kind beyond the number that is kept, with what lies beside them.
+    pub(crate) fn prune(backups: &Backups, name: &str, kind: Kind) {
+        let Ok(entries) = std::fs::read_dir(&backups.folder) else { return };
+        let mut found: Vec<(String, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| Some((stamp_of(&entry.file_name(), name, kind)?, entry.path())))
+            .collect();
+        found.sort_unstable();
+        let surplus = found.len().saturating_sub(backups.keep);
+        for (_, path) in found.drain(..surplus) {
+            for ending in ["", "-wal", "-shm", "-journal"] {
+                let mut file = path.clone().into_os_string();
+                file.push(ending);
+                // What can't be removed now is tried again at the next copy.
+                drop(std::fs::remove_file(file));
+            }
+        }
+    }
+
+    /// The stamp of a file that is a copy of this database and kind.
+    fn stamp_of(file: &OsStr, name: &str, kind: Kind) -> Option<String> {
+        let rest = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(ENDING)?;
+        let (word, stamp) = rest.rsplit_once('.')?;
+        let formed = stamp.len() == STAMP_LENGTH && stamp.ends_with('Z');
+        (kind.takes(word) && formed).then(|| stamp.to_owned())
+    }
+
+    /// The file's name, which is the database's.
+    pub(crate) fn name_of(file: &Path) -> String {
+        file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    const STAMP_LENGTH: usize = "20260102T030405678Z".len();
+
+    /// A moment (UTC) as text that sorts by time and is a file's name anywhere.
+    fn stamp(ms: i64) -> String {
+        let ms = ms.clamp(0, MAX_STAMP_MS);
+        let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
+        // Days to a date of the Gregorian calendar, in eras of 400 years from March on (Hinnant, "chrono-Compatible
+        // Low-Level Date Algorithms").
+        let shifted = days + 719_468;
+        let (era, day) = (shifted / 146_097, shifted % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let of_year = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * of_year + 2) / 153;
+        let date = of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year + i64::from(month <= 2);
+        let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60);
+        format!("{year:04}{month:02}{date:02}T{hour:02}{minute:02}{second:02}{:03}Z", rest % 1_000)
+    }
+
+    /// The last moment of the year 9999.
+    const MAX_STAMP_MS: i64 = 253_402_300_799_999;
+
+    /// A failure of the file system, without the path that its text may name.
+    pub(crate) fn fault_of(error: std::io::Error) -> Fault {
+        let kind = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FaultKind::Full,
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => FaultKind::ReadOnly,
+            _ => FaultKind::Io,
+        };
+        Fault { kind, message: error.kind().to_string() }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn stamps_are_dates() {
+            for (ms, text) in [
+                (0, "19700101T000000000Z"),
+                (951_782_399_999, "20000228T235959999Z"),
+                (951_868_799_001, "20000229T235959001Z"),
+                (1_767_323_045_678, "20260102T030405678Z"),
+                (i64::MAX, "99991231T235959999Z"),
+                (-1, "19700101T000000000Z"),
+            ] {
+                assert_eq!(stamp(ms), text);
+            }
+        }
+
+        #[test]
+        fn only_this_databases_copies_of_this_kind_are_pruned() {
+            let folder = tempfile::tempdir().unwrap();
+            let backups = Backups { folder: folder.path().to_owned(), keep: 2 };
+            let touch = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+            let stamps = ["20260101T000000000Z", "20260102T000000000Z", "20260103T000000000Z"];
+            for (number, stamp) in stamps.iter().enumerate() {
+                touch(&format!("shop.schema-{number}.{stamp}.sqlite3"));
+                touch(&format!("shop.before-restore.{stamp}.sqlite3"));
+                touch(&format!("shop.schema-1.schema-1.{stamp}.sqlite3"));
+                touch(&format!("shop-2.schema-1.{stamp}.sqlite3"));
+            }
+            touch("shop.schema-1.mine.sqlite3");
+            touch("shop.before-restore.20260101T000000000Z.sqlite3-wal");
+            let before = std::fs::read_dir(folder.path()).unwrap().count();
+            prune(&backups, "shop", Kind::Schema(9));
+            assert!(!folder.path().join("shop.schema-0.20260101T000000000Z.sqlite3").exists(), "the oldest");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before - 1);
+        }
+    }
+}
