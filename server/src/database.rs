@@ -30,6 +30,7 @@ use pages::Pages;
 use readers::Readers;
 use writer::{Job, Writer};
 
+pub(crate) use engine::backups;
 pub use engine::{EngineSource, ExecAnswer, ExecError, Schema, Statement};
 pub use roster::{Control, Member, Registration, Roster};
 

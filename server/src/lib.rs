@@ -19,9 +19,11 @@ pub mod demo;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod lock;
 pub mod metrics;
 pub mod name;
 pub mod registry;
+pub mod restore;
 pub mod settings;
 
 mod app;
@@ -40,10 +42,11 @@ use tokio::time::timeout;
 
 use app::App;
 use limits::STOP_LIMIT;
+use lock::{FolderLock, LockError};
 use metrics::Metrics;
 use registry::{FolderError, Registry};
 
-pub use settings::{Flags, Settings, SettingsError};
+pub use settings::{Arguments, Command, Flags, Settings, SettingsError};
 
 /// Why a server could not start, or ended.
 #[derive(Debug, Error)]
@@ -54,6 +57,9 @@ pub enum RunError {
     /// A folder, or a schema in it.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A database of the folder is being put back.
+    #[error("a database of the data folder is being restored: try again when that is done")]
+    Restoring,
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -87,6 +93,10 @@ pub async fn run(
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::default());
     let registry = Arc::new(Registry::new(settings.clone(), metrics.clone())?);
+    let _lock = FolderLock::shared(&settings.data).map_err(|error| match error {
+        LockError::Held => RunError::Restoring,
+        LockError::File(error) => FolderError::Data(error).into(),
+    })?;
     let snapshots = Arc::new(routes::Snapshots::new(&settings.data).map_err(FolderError::Data)?);
     registry.open_existing().await?;
     let watching = watcher::watch(&settings.data, settings.poll, registry.clone()).map_err(RunError::Watch)?;

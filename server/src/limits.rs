@@ -8,6 +8,8 @@ use std::time::Duration;
 pub const MAX_DATABASES: usize = 256;
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
+/// How long a restore waits for a server that is ending.
+pub const RESTORE_WAIT: Duration = Duration::from_secs(1);
 /// Jobs that may wait for one database's writer. More wait at their sockets, which is what slows a flood down.
 pub const WRITER_QUEUE: usize = 64;
 /// Jobs that one turn of the writer takes together; what can share a commit, does.

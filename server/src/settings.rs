@@ -18,7 +18,7 @@ use self::file::TokenSection;
 use crate::access::{Access, Grant, Role, TokenDigest};
 
 pub use file::FileSettings;
-pub use flags::{Flags, Secret};
+pub use flags::{Arguments, Command, Flags, Secret};
 pub use rules::{DatabaseRule, Pattern, SchemaChoice};
 
 /// Shortest allowed time between two looks at the files.

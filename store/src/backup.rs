@@ -15,7 +15,7 @@ pub struct Backups {
 }
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Kind, Made};
+pub(crate) use native::{Kind, Made, create_like, fault_of, keep, name_of, prune, sync_file, sync_folder};
 
 /// Copies the database as it was last committed, where its options say so. The caller holds the writing transaction,
 /// so nobody can have committed since.
@@ -71,12 +71,15 @@ mod native {
     pub(crate) enum Kind {
         /// Before a migration from this number.
         Schema(u32),
+        /// Before a restore.
+        Restore,
     }
 
     impl Kind {
         fn word(self) -> String {
             match self {
                 Self::Schema(number) => format!("schema-{number}"),
+                Self::Restore => "before-restore".to_owned(),
             }
         }
 
@@ -84,6 +87,7 @@ mod native {
         fn takes(self, word: &str) -> bool {
             match self {
                 Self::Schema(_) => word.strip_prefix("schema-").is_some_and(|number| number.parse::<u32>().is_ok()),
+                Self::Restore => word == self.word(),
             }
         }
     }
@@ -134,14 +138,50 @@ mod native {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault_of(error)),
             _ => {}
         }
-        let empty = OpenOptions::new().write(true).create_new(true).open(part).map_err(fault_of)?;
-        // Before it holds anything: who may not read the database may not read its copy either.
-        empty.set_permissions(std::fs::metadata(file).map_err(fault_of)?.permissions()).map_err(fault_of)?;
+        create_like(part, &std::fs::metadata(file).map_err(fault_of)?)?;
         let reader = Connection::open_reader(file)?;
         reader.execute_batch("BEGIN").map_err(from_sqlite)?;
         crate::snapshot::copy_into(&reader, part)?;
         reader.execute_batch("COMMIT").map_err(from_sqlite)?;
-        empty.sync_all().map_err(fault_of)
+        sync_file(part)
+    }
+
+    /// Copies a file that nobody uses, with what lies beside it, and has that on disk before it returns.
+    pub(crate) fn keep(backups: &Backups, file: &Path, kind: Kind, now_ms: i64) -> Result<PathBuf, Fault> {
+        let name = name_of(file);
+        make_folder(&backups.folder)?;
+        let place = free_place(backups, &name, kind, now_ms);
+        // The file itself last: a copy that has its name is whole.
+        for ending in ["-wal", "-journal", ""] {
+            let from = crate::restore::beside(file, ending);
+            let part = backups.folder.join(format!(".{name}.part"));
+            match std::fs::copy(&from, &part) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !ending.is_empty() => continue,
+                copied => copied.map_err(fault_of)?,
+            };
+            sync_file(&part)?;
+            std::fs::rename(&part, crate::restore::beside(&place, ending)).map_err(fault_of)?;
+        }
+        sync_folder(&backups.folder)?;
+        Ok(place)
+    }
+
+    /// Makes an empty file that the same people may read, before it holds anything.
+    pub(crate) fn create_like(file: &Path, like: &std::fs::Metadata) -> Result<(), Fault> {
+        let empty = OpenOptions::new().write(true).create_new(true).open(file).map_err(fault_of)?;
+        empty.set_permissions(like.permissions()).map_err(fault_of)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            // Only the superuser can, and only for them it matters.
+            drop(std::os::unix::fs::fchown(&empty, Some(like.uid()), Some(like.gid())));
+        }
+        Ok(())
+    }
+
+    /// Has a file's content on disk.
+    pub(crate) fn sync_file(file: &Path) -> Result<(), Fault> {
+        File::open(file).and_then(|file| file.sync_all()).map_err(fault_of)
     }
 
     fn make_folder(folder: &Path) -> Result<(), Fault> {
@@ -156,7 +196,7 @@ mod native {
     }
 
     /// A copy's name that is not taken.
-    pub(crate) fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
+    fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
         let place = |ms| backups.folder.join(format!("{name}.{}.{}{ENDING}", kind.word(), stamp(ms)));
         let mut ms = now_ms;
         while place(ms).exists() {

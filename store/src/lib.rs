@@ -23,6 +23,8 @@ mod outbox;
 mod read;
 #[cfg(not(target_family = "wasm"))]
 mod reader;
+#[cfg(not(target_family = "wasm"))]
+mod restore;
 mod rewrite;
 mod schema;
 mod server;
@@ -41,6 +43,8 @@ pub use database::OpenError;
 pub use options::{Location, Options};
 #[cfg(not(target_family = "wasm"))]
 pub use reader::ServerReader;
+#[cfg(not(target_family = "wasm"))]
+pub use restore::{RestoreError, RestorePlan, RestoreStep, Restored, restore};
 pub use schema::{Schema, SchemaError};
 pub use server::{Committed, Done, ServerDatabase, Work};
 #[cfg(not(target_family = "wasm"))]

@@ -125,10 +125,11 @@ impl greenlight_core::replica::ServerStore for ServerReader {
 
 /// The schema that a file's database was brought to last.
 pub(crate) fn schema_of(path: &Path) -> Result<Schema, Fault> {
-    stored_schema(&Connection::open_reader(path)?)
+    let conn = Connection::open_reader(path)?;
+    stored_schema(&conn)
 }
 
-fn stored_schema(conn: &Connection) -> Result<Schema, Fault> {
+pub(crate) fn stored_schema(conn: &rusqlite::Connection) -> Result<Schema, Fault> {
     let text: Option<String> = state::get(conn, key::SCHEMA)?;
     let text = text.ok_or_else(|| internal("the file is not a database of Greenlight's yet"))?;
     Schema::parse(&text).map_err(|error| internal(error.to_string()))

@@ -326,12 +326,13 @@ fn move_head(database: &mut Database, before: Cursor) -> Result<(Cursor, Vec<Str
         return Ok((before, Vec::new()));
     }
     let head = Cursor { version, tag: database.fresh_tag() };
-    store_head(database, head)?;
+    store_head(&database.conn, head)?;
     Ok((head, database.changed_above(before.version)?))
 }
 
-fn store_head(database: &Database, head: Cursor) -> Result<(), Fault> {
+/// Stores a head and its tag.
+pub(crate) fn store_head(conn: &Connection, head: Cursor) -> Result<(), Fault> {
     let sql = "INSERT OR REPLACE INTO greenlight_tag (version, tag) VALUES (?1, ?2)";
-    state::run(&database.conn, sql, (head.version.to_sql(), head.tag.to_sql()))?;
-    state::set_head(&database.conn, head)
+    state::run(conn, sql, (head.version.to_sql(), head.tag.to_sql()))?;
+    state::set_head(conn, head)
 }

@@ -1,4 +1,4 @@
-//! The command `greenlight-server`: reads the settings, serves until it is told to stop.
+//! The command `greenlight-server`: reads the settings, serves until it is told to stop; or puts a database back.
 //!
 //! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
 //! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
@@ -7,7 +7,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use greenlight_server::{Flags, RunError, Settings, bind, run};
+use greenlight_server::restore::{self, RestoreFlags};
+use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -16,13 +17,25 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let in_colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colour).with_writer(std::io::stderr).init();
-    match serve(Flags::parse()).await {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Restore(flags)) => put_back(flags).map_err(|error| error.to_string()),
+        None => serve(arguments.flags).await.map_err(|error| error.to_string()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("greenlight-server: {error}");
+        Err(sentence) => {
+            eprintln!("greenlight-server: {sentence}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn put_back(flags: RestoreFlags) -> Result<(), restore::RestoreError> {
+    let restored = restore::restore(flags.clone())?;
+    // It is done, whether or not anybody reads of it.
+    drop(write!(std::io::stdout(), "{}", restore::describe(&restored, &flags)));
+    Ok(())
 }
 
 async fn serve(flags: Flags) -> Result<(), RunError> {

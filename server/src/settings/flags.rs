@@ -4,11 +4,34 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::restore::RestoreFlags;
 
 /// Keeps SQLite databases in step with browsers and laptops.
-#[derive(Clone, Debug, Default, Parser)]
-#[command(name = "greenlight-server", version, about)]
+#[derive(Clone, Debug, Parser)]
+#[command(name = "greenlight-server", version, about, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What is done instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What a server is started with.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What is done instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Puts a database back from a copy, while no server runs on its folder.
+    ///
+    /// What was there is kept in the folder `backups`. Clients that know more than the copy offer it again, so that
+    /// nothing is lost; with --new-lineage they are refused instead, and the copy is all there is.
+    Restore(RestoreFlags),
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug, Default, Args)]
 pub struct Flags {
     /// Folder of databases, one file each; made when it is missing.
     #[arg(long, env = "GREENLIGHT_DATA", value_name = "DIR")]

@@ -15,6 +15,7 @@ mod numbering;
 mod parts;
 mod peers;
 mod poison;
+mod restores;
 mod round_trip;
 mod schemas;
 mod statements;

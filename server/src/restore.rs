@@ -1,0 +1,145 @@
+//! `greenlight-server restore`: puts a database back from a copy, while no server runs on its folder.
+//!
+//! Where in the flow: an operator's command, instead of serving. Never touches a folder that a server uses.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use greenlight_core::replica::Fault;
+use greenlight_store::{RestorePlan, RestoreStep, Restored};
+use thiserror::Error;
+
+use crate::clock;
+use crate::database::backups;
+use crate::limits::RESTORE_WAIT;
+use crate::lock::{FolderLock, LockError};
+use crate::name::{DatabaseName, NameError};
+use crate::settings::{FileSettings, SettingsError};
+
+pub use greenlight_store::RestoreError as StoreRestoreError;
+
+/// What a restore is told.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreFlags {
+    /// Folder of databases.
+    #[arg(long, env = "GREENLIGHT_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The database's name: its file's name in the folder.
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// The copy: from `backups`, from `GET /NAME/file`, or the file of a server that was stopped.
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// An undo: clients must not bring back what came after the copy. Each has to Nuke and Resync.
+    #[arg(long)]
+    pub new_lineage: bool,
+    /// Configuration file (TOML) that names the folder of databases.
+    #[arg(long, env = "GREENLIGHT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Why nothing was put back; each is a sentence for the person who asked for it.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The configuration.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The name can't be a database's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such folder.
+    #[error("there is no folder of databases at {}", .0.display())]
+    NoFolder(PathBuf),
+    /// A server runs on the folder.
+    #[error("a server is running on this folder: stop it first")]
+    Running,
+    /// The folder can't be written.
+    #[error("the folder of databases can't be used: {0}")]
+    Folder(std::io::Error),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// The copy or the database.
+    #[error(transparent)]
+    Store(#[from] StoreRestoreError),
+}
+
+/// Puts a database back.
+///
+/// # Errors
+/// [`RestoreError`]; the database is as it was.
+pub fn restore(flags: RestoreFlags) -> Result<Restored, RestoreError> {
+    restore_until(flags, &mut |_| Ok(()))
+}
+
+/// The same; `reached` is told of each step, and ends it there by failing.
+///
+/// # Errors
+/// [`RestoreError`].
+pub fn restore_until(
+    flags: RestoreFlags,
+    reached: &mut dyn FnMut(RestoreStep) -> Result<(), Fault>,
+) -> Result<Restored, RestoreError> {
+    let data = data_folder(&flags)?;
+    let name = DatabaseName::parse(&flags.database)?;
+    if !data.is_dir() {
+        return Err(RestoreError::NoFolder(data));
+    }
+    let _lock = lock(&data)?;
+    let target = data.join(name.as_str());
+    let mut options = greenlight_store::Options::system(greenlight_store::Location::Memory, clock::wall_ms)
+        .map_err(|_| RestoreError::Random)?;
+    let backups = backups(&target);
+    let plan = RestorePlan { source: flags.from, target, backups, new_lineage: flags.new_lineage };
+    Ok(greenlight_store::restore(&plan, &mut options.random, clock::wall_ms(), reached)?)
+}
+
+/// Waits for a moment, since a server that was told to stop may be ending.
+fn lock(data: &Path) -> Result<FolderLock, RestoreError> {
+    let begun = Instant::now();
+    loop {
+        match FolderLock::alone(data) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held) if begun.elapsed() < RESTORE_WAIT => std::thread::sleep(RESTORE_WAIT / 20),
+            Err(LockError::Held) => return Err(RestoreError::Running),
+            Err(LockError::File(error)) => return Err(RestoreError::Folder(error)),
+        }
+    }
+}
+
+fn data_folder(flags: &RestoreFlags) -> Result<PathBuf, RestoreError> {
+    let from_file = || match &flags.config {
+        Some(path) => FileSettings::read(path).map(|file| file.data),
+        None => Ok(None),
+    };
+    let found = match &flags.data {
+        Some(data) => Some(data.clone()),
+        None => from_file()?,
+    };
+    let missing =
+        SettingsError::Missing { name: "the folder of databases", flag: "--data", env: "GREENLIGHT_DATA", key: "data" };
+    Ok(found.ok_or(missing)?)
+}
+
+/// What is told of a restore that was done.
+pub fn describe(restored: &Restored, flags: &RestoreFlags) -> String {
+    let schema = &restored.schema;
+    let mut text = format!(
+        "restored `{}` from {}: schema {} {}, head {}\n",
+        flags.database,
+        flags.from.display(),
+        schema.name,
+        schema.number,
+        restored.head.version.get()
+    );
+    text += if flags.new_lineage {
+        "it is another database now: clients are refused until they Nuke and Resync\n"
+    } else {
+        "clients that know more than the copy offer it again when they connect\n"
+    };
+    if let Some(kept) = &restored.kept {
+        text += &format!("what was there before is kept as {}\n", kept.display());
+    }
+    text
+}
