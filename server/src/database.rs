@@ -22,10 +22,11 @@ use greenlight_core::{Cursor, SiteId};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::ApiError;
-use crate::limits::WRITER_WAIT;
+use crate::limits::{READER_WAIT, WRITER_WAIT};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use digests::SharedDigests;
+use engine::Opening;
 use pages::Pages;
 use readers::Readers;
 use writer::{Job, Writer};
@@ -67,8 +68,31 @@ impl Database {
         create: bool,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, String> {
+        Self::open_as(name, source, Opening::First { create }, metrics).await
+    }
+
+    /// Opens it again, after its writer has ended. Makes nothing: a file that was there and is gone is told.
+    ///
+    /// # Errors
+    /// Why not; nothing was started.
+    pub async fn open_again(&self, source: EngineSource, metrics: Arc<Metrics>) -> Result<Arc<Self>, String> {
+        self.readers.close();
+        // What is open in this process shares its locks and its view of the log with whatever it opens next.
+        if !self.readers.are_gone(READER_WAIT).await {
+            return Err("it is still being read".to_owned());
+        }
+        self.writer.ended().await;
+        Self::open_as(self.name.clone(), source, Opening::Again(self.writer.replaced()), metrics).await
+    }
+
+    async fn open_as(
+        name: DatabaseName,
+        source: EngineSource,
+        opening: Opening,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, String> {
         let state = Arc::new(watch::Sender::new(WriterState::default()));
-        let (writer, published) = Writer::start(&name, source.clone(), create, state.clone(), metrics.clone()).await?;
+        let (writer, published) = Writer::start(&name, source.clone(), opening, state.clone(), metrics.clone()).await?;
         let readers = Readers::new(source);
         let pages = Pages::new(metrics);
         let (digests, roster) = (SharedDigests::new(), Roster::default());
@@ -189,10 +213,17 @@ impl Database {
         silent
     }
 
+    /// Whether the writer is there after it has looked at the file.
+    pub async fn is_alive_now(&self) -> bool {
+        self.pulse().await;
+        self.is_alive()
+    }
+
     /// Lets the writer finish what waits, and closes it. Later requests are refused. The writer goes last: the last
     /// connection to close folds the write-ahead log into the file, and a reader can't.
     pub async fn close(&self, within: Duration) {
         self.readers.close();
+        self.readers.are_gone(within).await;
         self.writer.close(within).await;
     }
 
@@ -210,19 +241,29 @@ impl Database {
 }
 
 /// While sockets are on a database its writer is asked for a word with every heartbeat, and looks for writes by
-/// others, whose events may have been missed.
+/// others, whose events may have been missed. Its file is looked at in any case. When the writer ends, who is there is
+/// told at once.
 async fn beat(database: std::sync::Weak<Database>) {
     let mut ticks = tokio::time::interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let Some(ended) = database.upgrade().map(|database| database.writer.watch_end()) else { return };
     loop {
-        ticks.tick().await;
+        let mut end = ended.clone();
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = end.wait_for(|ended| *ended) => {}
+        }
         let Some(database) = database.upgrade() else { return };
         if !database.is_alive() {
+            database.readers.close();
             database.state.send_replace(WriterState::Failing);
-            database.roster.tell_all(&Control::Lost);
+            let word = if database.writer.replaced().is_some() { Control::Replaced } else { Control::Lost };
+            database.roster.tell_all(&word);
             return;
         }
-        if !database.roster.is_empty() {
+        if database.roster.is_empty() {
+            database.writer.look();
+        } else {
             database.pulse().await;
         }
     }

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub commit_micros: Counter,
     /// Times that writes by others were found.
     pub external: Counter,
+    /// Times that another file was found in an open database's place.
+    pub replaced: Counter,
     /// Shared pages that were read and encoded.
     pub pages_read: Counter,
     /// Shared pages that were handed to a socket.
@@ -55,7 +57,7 @@ pub struct Metrics {
 impl Metrics {
     /// The text that Prometheus reads; `gauges` are name, help and value of what is now.
     pub fn text(&self, gauges: &[(&str, &str, u64)]) -> String {
-        let counters: [(&str, &str, &Counter); 13] = [
+        let counters: [(&str, &str, &Counter); 14] = [
             ("requests", "HTTP requests.", &self.requests),
             ("sockets_opened", "Sockets opened.", &self.sockets_opened),
             ("sockets_closed", "Sockets closed.", &self.sockets_closed),
@@ -67,6 +69,7 @@ impl Metrics {
             ("batches", "Commits of one or more parts.", &self.batches),
             ("commit_microseconds", "Time in these commits.", &self.commit_micros),
             ("external_writes", "Times that writes by others were found.", &self.external),
+            ("files_replaced", "Times that another file was found in an open database's place.", &self.replaced),
             ("pages_read", "Shared pages read and encoded.", &self.pages_read),
             ("pages_served", "Shared pages handed to a socket.", &self.pages_served),
         ];

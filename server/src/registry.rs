@@ -49,8 +49,8 @@ enum State {
     #[default]
     Closed,
     Open(Arc<Database>),
-    /// Why the last opening failed.
-    Failed(String),
+    /// Why the last opening failed, and what was open before.
+    Failed(String, Option<Arc<Database>>),
 }
 
 /// How a database is, for health and status.
@@ -139,14 +139,22 @@ impl Registry {
         }
         let schema = self.schemas.get(&choice.schema).ok_or_else(unknown)?.clone();
         let source = EngineSource { file, schema, extension: self.settings.extension.clone() };
-        match Database::open(name.clone(), source, choice.create, self.metrics.clone()).await {
+        let before = match &*state {
+            State::Open(database) | State::Failed(_, Some(database)) => Some(database.clone()),
+            State::Closed | State::Failed(_, None) => None,
+        };
+        let opened = match &before {
+            Some(before) => before.open_again(source, self.metrics.clone()).await,
+            None => Database::open(name.clone(), source, choice.create, self.metrics.clone()).await,
+        };
+        match opened {
             Ok(database) => {
                 tracing::info!(database = %name, schema = choice.schema, "open");
                 *state = State::Open(database.clone());
                 Ok(database)
             }
             Err(why) => {
-                *state = State::Failed(why.clone());
+                *state = State::Failed(why.clone(), before);
                 Err(ApiError::Unavailable(why))
             }
         }
@@ -169,7 +177,7 @@ impl Registry {
         for (name, slot) in slots {
             match slot.0.try_lock().as_deref() {
                 Ok(State::Open(database)) => all.push((name, Condition::Open(database.clone()))),
-                Ok(State::Failed(why)) => all.push((name, Condition::Failed(why.clone()))),
+                Ok(State::Failed(why, _)) => all.push((name, Condition::Failed(why.clone()))),
                 Ok(State::Closed) => {}
                 Err(_) => all.push((name, Condition::Opening)),
             }

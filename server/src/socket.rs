@@ -146,6 +146,9 @@ impl Driver {
                 Event::Control(Control::Lost) => {
                     return self.close(CloseCode::StoreFailed, "the database's writer has ended").await;
                 }
+                Event::Control(Control::Replaced) => {
+                    return self.close(CloseCode::StoreFailed, "another file came into the database's place").await;
+                }
                 event => self.handle(event),
             }
             if let Some((code, reason)) = self.drain().await {
@@ -184,7 +187,7 @@ impl Driver {
             }
             Event::Frame(Some(Ok(Message::Text(_)))) => self.session.handle_malformed(now, "a text message"),
             // The WebSocket's own pings are answered below this.
-            Event::Frame(_) | Event::Stop | Event::Broken | Event::Control(Control::Lost) => {}
+            Event::Frame(_) | Event::Stop | Event::Broken | Event::Control(Control::Lost | Control::Replaced) => {}
             Event::Done(Done::Greeted(greeting, welcomed)) => {
                 self.welcomed = welcomed;
                 self.session.handle_greeting(now, greeting);
@@ -314,7 +317,11 @@ async fn welcome(
 ) -> Result<(Greeting, Welcomed), ApiError> {
     let settings = &app.settings;
     let role = caller.check_token(&settings.access, settings.dev, Some(name), Role::Read, &hello.token)?;
-    let database = app.registry.get(name).await?;
+    let mut database = app.registry.get(name).await?;
+    if !database.is_alive_now().await {
+        // Another file came into its place, which nobody has noticed before.
+        database = app.registry.get(name).await?;
+    }
     // Everything that changes is subscribed to before it is read, so that nothing falls between.
     let published = database.published();
     let generation = published.borrow().generation;

@@ -15,7 +15,9 @@ pub struct Backups {
 }
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Kind, Made, create_like, fault_of, keep, name_of, prune, sync_file, sync_folder};
+pub(crate) use native::{
+    Kind, Made, create_like, fault_of, keep, name_of, prune, set_log_aside, sync_file, sync_folder,
+};
 
 /// Copies the database as it was last committed, where its options say so. The caller holds the writing transaction,
 /// so nobody can have committed since.
@@ -64,8 +66,6 @@ mod native {
     use crate::connection::Connection;
     use crate::fault::from_sqlite;
 
-    const ENDING: &str = ".sqlite3";
-
     /// Why a copy was made; a part of its name.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Kind {
@@ -73,6 +73,8 @@ mod native {
         Schema(u32),
         /// Before a restore.
         Restore,
+        /// A log whose file was overwritten.
+        Replaced,
     }
 
     impl Kind {
@@ -80,6 +82,14 @@ mod native {
             match self {
                 Self::Schema(number) => format!("schema-{number}"),
                 Self::Restore => "before-restore".to_owned(),
+                Self::Replaced => "replaced".to_owned(),
+            }
+        }
+
+        fn ending(self) -> &'static str {
+            match self {
+                Self::Schema(_) | Self::Restore => ".sqlite3",
+                Self::Replaced => ".log",
             }
         }
 
@@ -87,7 +97,7 @@ mod native {
         fn takes(self, word: &str) -> bool {
             match self {
                 Self::Schema(_) => word.strip_prefix("schema-").is_some_and(|number| number.parse::<u32>().is_ok()),
-                Self::Restore => word == self.word(),
+                Self::Restore | Self::Replaced => word == self.word(),
             }
         }
     }
@@ -166,6 +176,21 @@ mod native {
         Ok(place)
     }
 
+    /// Takes a log away from its file, to be looked at by a person.
+    pub(crate) fn set_log_aside(backups: &Backups, file: &Path, kind: Kind, now_ms: i64) -> Result<(), Fault> {
+        let log = crate::restore::beside(file, "-wal");
+        if std::fs::metadata(&log).is_ok_and(|facts| facts.len() > 0) {
+            make_folder(&backups.folder)?;
+            let name = name_of(file);
+            let place = free_place(backups, &name, kind, now_ms);
+            std::fs::rename(&log, &place).map_err(fault_of)?;
+            sync_folder(&backups.folder)?;
+            prune(backups, &name, kind);
+        }
+        crate::restore::remove(&log)?;
+        file.parent().map_or(Ok(()), sync_folder)
+    }
+
     /// Makes an empty file that the same people may read, before it holds anything.
     pub(crate) fn create_like(file: &Path, like: &std::fs::Metadata) -> Result<(), Fault> {
         let empty = OpenOptions::new().write(true).create_new(true).open(file).map_err(fault_of)?;
@@ -197,7 +222,7 @@ mod native {
 
     /// A copy's name that is not taken.
     fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
-        let place = |ms| backups.folder.join(format!("{name}.{}.{}{ENDING}", kind.word(), stamp(ms)));
+        let place = |ms| backups.folder.join(format!("{name}.{}.{}{}", kind.word(), stamp(ms), kind.ending()));
         let mut ms = now_ms;
         while place(ms).exists() {
             ms += 1;
@@ -226,7 +251,7 @@ mod native {
 
     /// The stamp of a file that is a copy of this database and kind.
     fn stamp_of(file: &OsStr, name: &str, kind: Kind) -> Option<String> {
-        let rest = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(ENDING)?;
+        let rest = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(kind.ending())?;
         let (word, stamp) = rest.rsplit_once('.')?;
         let formed = stamp.len() == STAMP_LENGTH && stamp.ends_with('Z');
         (kind.takes(word) && formed).then(|| stamp.to_owned())

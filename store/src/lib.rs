@@ -24,6 +24,8 @@ mod read;
 #[cfg(not(target_family = "wasm"))]
 mod reader;
 #[cfg(not(target_family = "wasm"))]
+mod replaced;
+#[cfg(not(target_family = "wasm"))]
 mod restore;
 mod rewrite;
 mod schema;
@@ -43,6 +45,8 @@ pub use database::OpenError;
 pub use options::{Location, Options};
 #[cfg(not(target_family = "wasm"))]
 pub use reader::ServerReader;
+#[cfg(not(target_family = "wasm"))]
+pub use replaced::{FileWatch, Replacement, take_up};
 #[cfg(not(target_family = "wasm"))]
 pub use restore::{RestoreError, RestorePlan, RestoreStep, Restored, restore};
 pub use schema::{Schema, SchemaError};

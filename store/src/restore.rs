@@ -182,11 +182,7 @@ fn open_source(source: &Path) -> rusqlite::Result<Connection> {
     if opened.is_ok() || beside(source, "-wal").exists() {
         return opened;
     }
-    let mut uri = "file:".to_owned();
-    for byte in source.as_os_str().as_encoded_bytes() {
-        uri += &format!("%{byte:02x}");
-    }
-    Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_URI).and_then(probe)
+    crate::replaced::immutable(source).and_then(probe)
 }
 
 /// Checks the copy and gives it its new identity.

@@ -226,6 +226,15 @@ impl ServerDatabase {
         })
     }
 
+    /// Leaves the log as it is when this is closed: it is not the log of the file any more.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    pub fn abandon_log(&self) -> Result<(), Fault> {
+        let keep = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        self.database.conn.set_db_config(keep, true).map(drop).map_err(crate::fault::from_sqlite)
+    }
+
     /// The head: everything up to it is noticed, tagged and on disk.
     ///
     /// # Errors

@@ -12,8 +12,11 @@ use greenlight_core::replica::{
     Applied, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, ServerStore,
     UploadPart,
 };
-use greenlight_core::{Cursor, SiteId, Value};
-use greenlight_store::{Backups, Done, Location, Options, ServerDatabase, ServerReader, StatementError, Work};
+use greenlight_core::{Cursor, Lineage, SiteId, Value};
+use greenlight_store::{
+    Backups, Done, FileWatch, Location, Options, Replacement, ServerDatabase, ServerReader, StatementError, Work,
+    take_up,
+};
 use thiserror::Error;
 
 use crate::clock;
@@ -72,7 +75,15 @@ impl From<ExecError> for ApiError {
 
 impl EngineSource {
     /// Opens the database for writing, making it only with `create`.
-    pub(super) fn writer(&self, create: bool) -> Result<Engine, String> {
+    pub(super) fn writer(&self, opening: Opening) -> Result<Engine, String> {
+        let (create, replaced) = match opening {
+            Opening::First { create } => (create, None),
+            Opening::Again(replaced) => (false, replaced),
+        };
+        if let Some(Replaced { replacement, .. }) = replaced {
+            let ready = take_up(&self.file, replacement, &backups(&self.file), clock::wall_ms());
+            ready.map_err(|fault| fault.message)?;
+        }
         if !create && !self.file.exists() {
             return Err("its file is gone".to_owned());
         }
@@ -80,7 +91,11 @@ impl EngineSource {
         let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
         options.extension.clone_from(&self.extension);
         options.backups = Some(backups(&self.file));
-        ServerDatabase::open(options, &self.schema).map(Engine).map_err(|error| error.to_string())
+        let mut database = ServerDatabase::open(options, &self.schema).map_err(|error| error.to_string())?;
+        if let Some(replaced) = replaced {
+            fork(&mut database, &replaced).map_err(|fault| fault.message)?;
+        }
+        Engine::new(database, &self.file).map_err(|fault| fault.message)
     }
 
     /// A reading connection.
@@ -89,18 +104,83 @@ impl EngineSource {
     }
 }
 
+/// Where a file came into the place of an open one, and that is another point of its history, clients have to notice.
+fn fork(database: &mut ServerDatabase, replaced: &Replaced) -> Result<(), Fault> {
+    let facts = database.facts()?;
+    if facts.lineage.site_id == replaced.lineage.site_id && facts.head != replaced.head {
+        database.renew_epoch()?;
+    }
+    Ok(())
+}
+
+/// How a database is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Opening {
+    /// For the first time since the start.
+    First {
+        /// Whether it may be made.
+        create: bool,
+    },
+    /// Once more, after its writer ended; because of another file in its place, if that is known.
+    Again(Option<Replaced>),
+}
+
+/// What an open database was when another file came into its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replaced {
+    pub(super) replacement: Replacement,
+    lineage: Lineage,
+    head: Cursor,
+}
+
 /// The writing connection.
-pub(super) struct Engine(ServerDatabase);
+pub(super) struct Engine {
+    database: ServerDatabase,
+    // After the database: see there.
+    watch: FileWatch,
+    /// As of the last look.
+    lineage: Lineage,
+    head: Cursor,
+}
 
 impl Engine {
+    fn new(mut database: ServerDatabase, file: &Path) -> Result<Self, Fault> {
+        let watch = FileWatch::new(file)?;
+        let facts = database.facts()?;
+        Ok(Self { database, watch, lineage: facts.lineage, head: facts.head })
+    }
+
     pub(super) fn head(&mut self) -> Result<Cursor, Fault> {
-        self.0.head()
+        self.database.head()
+    }
+
+    /// Looks whether the file is still the one that was opened. Where it isn't, nothing that was committed since the
+    /// last look may count.
+    pub(super) fn look(&mut self) -> Option<Replaced> {
+        let replacement = self.watch.look().or_else(|| self.fell_back())?;
+        if replacement == Replacement::Overwritten
+            && let Err(fault) = self.database.abandon_log()
+        {
+            tracing::error!("the log of a file that was overwritten may be written into it: {fault}");
+        }
+        Some(Replaced { replacement, lineage: self.lineage, head: self.head })
+    }
+
+    fn fell_back(&mut self) -> Option<Replacement> {
+        // A fault shows with the next commit.
+        let head = self.database.head().ok()?;
+        let fell = head.version < self.head.version || (head.version == self.head.version && head.tag != self.head.tag);
+        if fell {
+            return Some(Replacement::PutBack);
+        }
+        self.head = head;
+        None
     }
 
     /// Commits all parts as one transaction, each in a savepoint. The outer error: nothing was committed.
     pub(super) fn apply(&mut self, parts: Vec<UploadPart>) -> Result<Vec<Result<Applied, Fault>>, Fault> {
         let work: Vec<Work> = parts.into_iter().map(Work::Upload).collect();
-        let done = self.0.commit(&work)?.done;
+        let done = self.database.commit(&work)?.done;
         Ok(done.into_iter().map(|done| if let Done::Upload(result) = done { result } else { Err(mixed()) }).collect())
     }
 
@@ -109,7 +189,7 @@ impl Engine {
     pub(super) fn exec(&mut self, statements: Vec<Statement>) -> Result<Vec<Result<ExecAnswer, ExecError>>, Fault> {
         let work: Vec<Work> =
             statements.into_iter().map(|Statement { sql, params }| Work::Exec { sql, params }).collect();
-        let interrupt = self.0.connection().get_interrupt_handle();
+        let interrupt = self.database.connection().get_interrupt_handle();
         let interrupted = AtomicBool::new(false);
         let (finished, waiting) = channel::<()>();
         let committed = std::thread::scope(|scope| {
@@ -121,7 +201,7 @@ impl Engine {
                     interrupt.interrupt();
                 }
             });
-            let committed = self.0.commit(&work);
+            let committed = self.database.commit(&work);
             drop(finished);
             committed
         });
@@ -135,16 +215,18 @@ impl Engine {
     }
 
     pub(super) fn reset(&mut self) -> Result<ServerFacts, Fault> {
-        self.0.reset()?;
-        self.0.facts()
+        self.lineage = self.database.reset()?;
+        let facts = self.database.facts()?;
+        self.head = facts.head;
+        Ok(facts)
     }
 
     pub(super) fn probe(&mut self) -> Result<(), Fault> {
-        self.0.probe()
+        self.database.probe()
     }
 
     pub(super) fn notice_external(&mut self) -> Result<bool, Fault> {
-        self.0.notice_external()
+        self.database.notice_external()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Where in the flow: meta, handshakes, pages for sockets, snapshots. Never writes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use greenlight_core::replica::{Fault, FaultKind};
 use tokio::sync::Semaphore;
@@ -52,6 +53,19 @@ impl Readers {
     pub(super) fn close(&self) {
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Waits until those that are lent have come back and are closed too. Whether they have in time.
+    pub(super) async fn are_gone(&self, within: Duration) -> bool {
+        let begun = Instant::now();
+        // A closed semaphore keeps its count; nobody can wait for it.
+        while self.permits.available_permits() < READERS {
+            if begun.elapsed() >= within {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        true
     }
 }
 

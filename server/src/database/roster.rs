@@ -20,6 +20,8 @@ pub enum Control {
     Refuse(Refuse),
     /// The database was reset.
     Reset,
+    /// Another file came into the database's place; whoever dials again finds that one.
+    Replaced,
     /// The database's writer has ended; whoever dials again opens it again.
     Lost,
 }

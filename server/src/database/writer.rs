@@ -4,8 +4,8 @@
 //! head and then answers: an acknowledgement never precedes its commit.
 //! Never waits for a socket or for another database.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use greenlight_core::limits::HEARTBEAT;
@@ -14,17 +14,30 @@ use greenlight_core::replica::{Applied, Fault, FaultKind, ServerFacts, UploadPar
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Published;
-use super::engine::{Engine, EngineSource, ExecAnswer, ExecError, Statement};
+use super::engine::{Engine, EngineSource, ExecAnswer, ExecError, Opening, Replaced, Statement};
 use crate::limits::{BATCH_JOBS, WRITER_QUEUE};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 
 /// What the writer is asked to do; each with a line for the answer.
 pub(super) enum Job {
-    Apply { part: UploadPart, generation: u64, reply: oneshot::Sender<Result<Applied, Fault>> },
-    Exec { statement: Statement, reply: oneshot::Sender<Result<ExecAnswer, ExecError>> },
-    Reset { reply: oneshot::Sender<Result<ServerFacts, Fault>> },
-    Heartbeat { reply: oneshot::Sender<()> },
+    Apply {
+        part: UploadPart,
+        generation: u64,
+        reply: oneshot::Sender<Result<Applied, Fault>>,
+    },
+    Exec {
+        statement: Statement,
+        reply: oneshot::Sender<Result<ExecAnswer, ExecError>>,
+    },
+    Reset {
+        reply: oneshot::Sender<Result<ServerFacts, Fault>>,
+    },
+    Heartbeat {
+        reply: oneshot::Sender<()>,
+    },
+    /// Only looks whether the file is still the one that was opened.
+    Look,
     Notice,
 }
 
@@ -35,6 +48,8 @@ pub(super) struct Writer {
     /// Whether a look for writes by others is waiting in the queue already.
     noticing: Arc<AtomicBool>,
     ended: watch::Receiver<bool>,
+    /// Why it ended, where another file came into the place of its own.
+    replaced: Arc<OnceLock<Replaced>>,
 }
 
 impl Writer {
@@ -42,7 +57,7 @@ impl Writer {
     pub(super) async fn start(
         name: &DatabaseName,
         source: EngineSource,
-        create: bool,
+        opening: Opening,
         state: Arc<watch::Sender<WriterState>>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, watch::Receiver<Published>), String> {
@@ -51,17 +66,19 @@ impl Writer {
         let (end, ended) = watch::channel(false);
         let noticing = Arc::new(AtomicBool::new(false));
         let flag = noticing.clone();
+        let replaced = Arc::new(OnceLock::new());
+        let fate = replaced.clone();
         let work = move || {
-            let opening = source.writer(create).and_then(|mut engine| {
+            let opening = source.writer(opening).and_then(|mut engine| {
                 let head = engine.head().map_err(|fault| fault.message)?;
                 Ok((head, engine))
             });
             match opening {
                 Ok((head, engine)) => {
-                    let (published, reader) = watch::channel(Published { head, generation: 0 });
+                    let (published, reader) = watch::channel(Published { head, generation: first_generation() });
                     if opened.send(Ok(reader)).is_ok() {
                         let committed = Instant::now();
-                        Thread { engine, jobs, published, state, committed, noticing: flag, metrics }.run();
+                        Thread { engine, jobs, published, state, committed, noticing: flag, metrics, fate }.run();
                     }
                 }
                 Err(why) => {
@@ -74,7 +91,7 @@ impl Writer {
         let thread = std::thread::Builder::new().name(format!("writer {name}"));
         thread.spawn(work).map_err(|error| format!("no thread for its writer: {error}"))?;
         let published = open.await.unwrap_or_else(|_| Err("its writer ended at once".to_owned()))?;
-        Ok((Self { queue: std::sync::Mutex::new(Some(queue)), noticing, ended }, published))
+        Ok((Self { queue: std::sync::Mutex::new(Some(queue)), noticing, ended, replaced }, published))
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -84,6 +101,28 @@ impl Writer {
     pub(super) async fn send(&self, job: Job) -> Result<(), Fault> {
         let queue = self.sender().ok_or_else(gone)?;
         queue.send(job).await.map_err(|_| gone())
+    }
+
+    /// Waits until the thread has ended and the database is closed.
+    pub(super) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the thread has ended without saying so.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+
+    /// Becomes true when the thread has ended.
+    pub(super) fn watch_end(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// What came into the file's place, where the thread has ended because of that.
+    pub(super) fn replaced(&self) -> Option<Replaced> {
+        self.replaced.get().copied()
+    }
+
+    /// Has the file looked at. A full queue does that with its next job.
+    pub(super) fn look(&self) {
+        drop(self.sender().map(|queue| queue.try_send(Job::Look)));
     }
 
     pub(super) fn notice(&self) {
@@ -123,6 +162,18 @@ pub(super) fn gone() -> Fault {
     Fault { kind: FaultKind::Io, message: "the database's writer has ended".to_owned() }
 }
 
+/// Generations of one opening are apart from those of every other, so that nothing that was kept of a database is taken
+/// for one of the file that came into its place.
+fn first_generation() -> u64 {
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    OPENED.fetch_add(1, Ordering::Relaxed) << 32
+}
+
+/// What is answered once another file came into the place of the one that was opened.
+fn fenced() -> Fault {
+    Fault { kind: FaultKind::Io, message: "another file came into the database's place".to_owned() }
+}
+
 /// The queue's far end.
 struct Thread {
     engine: Engine,
@@ -133,6 +184,8 @@ struct Thread {
     committed: Instant,
     noticing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    /// Set once another file came into the place of this one: nothing is done or acknowledged any more.
+    fate: Arc<OnceLock<Replaced>>,
 }
 
 /// Jobs of one kind that wait to share a commit.
@@ -157,7 +210,34 @@ impl Thread {
             }
             self.commit_parts(&mut batch);
             self.commit_statements(&mut batch);
+            if self.fate.get().is_some() {
+                tracing::error!("another file came into the database's place: it is closed, and opened again");
+                self.say(WriterState::Failing);
+                return;
+            }
         }
+    }
+
+    /// Looks at the file: before a commit, that nothing is written into another's, and after it, that nothing is
+    /// acknowledged which nobody will find again.
+    fn is_fenced(&mut self) -> bool {
+        if self.fate.get().is_none()
+            && let Some(replaced) = self.engine.look()
+        {
+            tracing::error!(replacement = ?replaced.replacement, "the file is not the one that was opened");
+            self.metrics.replaced.add(1);
+            self.fate.get_or_init(|| replaced);
+        }
+        self.fate.get().is_some()
+    }
+
+    /// Does something with the file, unless it is another's; and if it became that meanwhile, nothing counts.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Engine) -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.is_fenced() {
+            return Err(fenced());
+        }
+        let result = work(&mut self.engine);
+        if self.is_fenced() { Err(fenced()) } else { result }
     }
 
     /// Puts a job into the batch, or does it at once; always after what came before it.
@@ -192,6 +272,7 @@ impl Thread {
                 self.beat();
                 answer(reply, ());
             }
+            Job::Look => drop(self.is_fenced()),
             Job::Notice => {
                 self.noticing.store(false, Ordering::Release);
                 self.notice();
@@ -200,7 +281,7 @@ impl Thread {
     }
 
     fn reset(&mut self, reply: oneshot::Sender<Result<ServerFacts, Fault>>) {
-        let result = self.engine.reset();
+        let result = self.guarded(Engine::reset);
         match &result {
             Ok(facts) => {
                 let head = facts.head;
@@ -218,7 +299,7 @@ impl Thread {
     fn beat(&mut self) {
         self.notice();
         if self.committed.elapsed() >= HEARTBEAT || *self.state.borrow() != WriterState::Commits {
-            match self.engine.probe() {
+            match self.guarded(Engine::probe) {
                 Ok(()) => self.committed(),
                 Err(fault) => self.failed(&fault),
             }
@@ -233,7 +314,7 @@ impl Thread {
         let (parts, replies) = (std::mem::take(&mut batch.parts), std::mem::take(&mut batch.applied));
         let changes: u64 = parts.iter().map(|part| part.changes.len() as u64).sum();
         let begun = Instant::now();
-        let results = self.engine.apply(parts);
+        let results = self.guarded(|engine| engine.apply(parts));
         self.metrics.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
         if results.is_ok() {
             self.metrics.changes_in.add(changes);
@@ -248,7 +329,7 @@ impl Thread {
             return;
         }
         let (statements, replies) = (std::mem::take(&mut batch.statements), std::mem::take(&mut batch.answered));
-        let results = self.engine.exec(statements);
+        let results = self.guarded(|engine| engine.exec(statements));
         self.settle(results, replies);
     }
 
@@ -275,7 +356,7 @@ impl Thread {
     }
 
     fn notice(&mut self) {
-        match self.engine.notice_external() {
+        match self.guarded(Engine::notice_external) {
             Ok(true) => {
                 self.metrics.external.add(1);
                 self.committed();

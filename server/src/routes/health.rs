@@ -28,6 +28,11 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
     checks.insert("databases".to_owned(), Value::from("ok"));
     for (name, condition) in app.registry.all().await {
         let check = match condition {
+            // What was open before is opened again, which makes nothing.
+            Condition::Open(database) if !database.is_alive() => match app.registry.get(&name).await {
+                Ok(database) => writer_word(&database).await,
+                Err(_) => "unavailable",
+            },
             Condition::Open(database) => writer_word(&database).await,
             Condition::Failed(_) => "unavailable",
             Condition::Opening => "opening",

@@ -52,6 +52,7 @@ fn it_is_the_same_site_with_another_epoch_and_what_was_there_is_kept() {
     let before = open(&shop.path("shop"), 3).facts().unwrap();
     let copied = open(&shop.path("copy"), 3).facts().unwrap();
     let bytes = std::fs::read(shop.path("copy")).unwrap();
+    let mut held = std::fs::File::open(shop.path("shop")).unwrap();
     let restored = shop.restore(&shop.plan(false)).unwrap();
     let after = open(&shop.path("shop"), 4).facts().unwrap();
     assert_eq!((after.lineage, after.head), (restored.lineage, copied.head));
@@ -59,6 +60,10 @@ fn it_is_the_same_site_with_another_epoch_and_what_was_there_is_kept() {
     assert!(after.lineage.epoch != before.lineage.epoch && after.lineage.epoch != copied.lineage.epoch);
     assert_eq!(shop.count("shop"), 1);
     assert_eq!(std::fs::read(shop.path("copy")).unwrap(), bytes, "the copy is not touched");
+    let mut old = Vec::new();
+    std::io::Read::read_to_end(&mut held, &mut old).unwrap();
+    let kept = std::fs::read(restored.kept.as_ref().unwrap()).unwrap();
+    assert!(old == kept, "nothing was written into the old file: another took its place");
     let kept = restored.kept.unwrap();
     assert!(kept.file_name().unwrap().to_str().unwrap().starts_with("shop.before-restore.1970"));
     std::fs::copy(kept, shop.path("kept")).unwrap();
