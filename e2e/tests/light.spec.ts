@@ -55,9 +55,15 @@ test("disconnected when the network is gone, with what is pending still counted"
 test("a connection that falls silent turns the light by the deadline, and heals by itself", async ({ network, person }) => {
   const page = await openShop(await person(), network.url);
   await light(page, "synced");
+  await page.evaluate(() => {
+    const { status } = (window as any).greenlight;
+    (window as any).reasons = [];
+    status.addEventListener("change", () => (window as any).reasons.push(status.current.reason));
+  });
   network.fallSilent();
-  await light(page, /connecting|disconnected|stuck/, DEADLINE_MS);
+  await light(page, "connecting", DEADLINE_MS);
   await exec(page, add, ["9780000000019", "Into the silence"]);
+  await expect(footer(page)).toHaveAttribute("data-reason", "no_echo");
   // For longer than it takes to give the connection up and to try others, which get no answer either.
   for (let seconds = 0; seconds < 15; seconds++) {
     await page.waitForTimeout(1_000);
@@ -65,6 +71,9 @@ test("a connection that falls silent turns the light by the deadline, and heals 
   }
   network.speak();
   await light(page, "synced", 60_000);
+  // It was the network all the time, and never said to be this tab.
+  const reasons: string[] = await page.evaluate(() => (window as any).reasons);
+  expect(reasons.filter((reason) => !/^(synced|sending|no_echo|offline|dialling|handshaking|exchanging)$/.test(reason))).toEqual([]);
 });
 
 test("connecting while a socket is open and nothing is said, then stuck with the reason", async ({ network, person }) => {
