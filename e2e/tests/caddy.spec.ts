@@ -113,6 +113,7 @@ test("the operator's page shows nothing before its token is typed in", async ({ 
 
 test("what must not pass does not", async ({ caddy }) => {
   const sql = JSON.stringify({ sql: "SELECT 1" });
+  const bodyOf = (to: string) => (to.includes("/quarantine/") ? JSON.stringify({ ids: [] }) : sql);
   const open = { method: "POST", body: sql };
   // The database is made by its first use.
   expect(await caddy.ask("/shop/exec", { ...open, token: tokens.admin })).toMatchObject({ status: 200 });
@@ -123,6 +124,9 @@ test("what must not pass does not", async ({ caddy }) => {
     ["GET", "/shop/status", "admin"],
     ["POST", "/shop/exec", "admin"],
     ["POST", "/shop/reset", "admin"],
+    ["GET", "/shop/quarantine", "admin"],
+    ["POST", "/shop/quarantine/retry", "admin"],
+    ["POST", "/shop/quarantine/drop", "admin"],
     ["GET", "/status", "admin"],
     ["GET", "/metrics", "admin"],
   ] as const) {
@@ -130,10 +134,10 @@ test("what must not pass does not", async ({ caddy }) => {
     for (const role of roles) {
       const allowed = roles.indexOf(role) >= roles.indexOf(least);
       const token = role ? tokens[role] : undefined;
-      const body = method === "POST" ? sql : undefined;
+      const body = method === "POST" ? bodyOf(to) : undefined;
       cells.push([to, { method, token, body }, role || "no token", allowed ? 200 : role ? 403 : 401]);
     }
-    cells.push([to, { method, token: "not-a-token-of-anyone", body: method === "POST" ? sql : undefined }, "wrong token", 401]);
+    cells.push([to, { method, token: "not-a-token-of-anyone", body: method === "POST" ? bodyOf(to) : undefined }, "wrong token", 401]);
   }
   const found: string[] = [];
   for (const [to, more, who, expected] of cells) {
@@ -145,7 +149,7 @@ test("what must not pass does not", async ({ caddy }) => {
 });
 
 test("what is nobody's is not found, and the way in can't be bent", async ({ caddy }) => {
-  for (const to of ["/assets/index.js", "/index.html", "/shop", "/shop/", "/shop/secret", "/../etc/passwd", "/-shop/meta", "/shop%2Fmeta"]) {
+  for (const to of ["/assets/index.js", "/index.html", "/shop", "/shop/", "/shop/secret", "/shop/quarantine/all", "/quarantine", "/../etc/passwd", "/-shop/meta", "/shop%2Fmeta"]) {
     const answer = await caddy.ask(to, { token: tokens.admin });
     expect(answer.status, to).toBe(404);
     expect(JSON.parse(answer.body).error.code, to).toBe("not_found");
@@ -177,7 +181,7 @@ test("a page of another origin gets no socket", async ({ secured, caddy, person 
 base("a server in development lets nothing in through Caddy", async ({ server }) => {
   const caddy = await Caddy.start(server.port);
   try {
-    for (const [to, method] of [["/shop/meta", "GET"], ["/shop/exec", "POST"], ["/shop/reset", "POST"], ["/status", "GET"], ["/metrics", "GET"]] as const) {
+    for (const [to, method] of [["/shop/meta", "GET"], ["/shop/exec", "POST"], ["/shop/reset", "POST"], ["/shop/quarantine", "GET"], ["/shop/quarantine/drop", "POST"], ["/status", "GET"], ["/metrics", "GET"]] as const) {
       const answer = await caddy.ask(to, { method, body: method === "POST" ? '{"sql":"SELECT 1"}' : undefined });
       expect(answer.status, to).toBe(403);
       expect(JSON.parse(answer.body).error.code, to).toBe("development_only");

@@ -22,7 +22,7 @@ use greenlight_core::{Cursor, SiteId};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::ApiError;
-use crate::limits::{READER_WAIT, WRITER_WAIT};
+use crate::limits::{COUNT_WAIT, READER_WAIT, WRITER_WAIT};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use digests::SharedDigests;
@@ -32,7 +32,7 @@ use readers::Readers;
 use writer::{Job, Writer};
 
 pub(crate) use engine::backups;
-pub use engine::{EngineSource, ExecAnswer, ExecError, Schema, Statement};
+pub use engine::{EngineSource, ExecAnswer, ExecError, Retried, Schema, Shelved, ShelvedId, Statement};
 pub use roster::{Control, Member, Registration, Roster};
 
 /// A database's position as its writer last published it.
@@ -175,6 +175,36 @@ impl Database {
     /// SQLite's message, a limit, or the store's fault.
     pub async fn exec(&self, statement: Statement) -> Result<ExecAnswer, ApiError> {
         Ok(self.ask(|reply| Job::Exec { statement, reply }).await??)
+    }
+
+    /// A page of the quarantine, and how many changes are in it.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn quarantine(&self, offset: usize, limit: usize) -> Result<(Vec<Shelved>, u64), Fault> {
+        self.readers.with(move |reader| reader.quarantine(offset, limit)).await
+    }
+
+    /// How many changes are in quarantine, and how many held aside; nothing where that can't be told soon.
+    pub async fn aside_counts(&self) -> Option<(u64, u64)> {
+        let counted = self.readers.with(engine::Reader::aside_counts);
+        tokio::time::timeout(COUNT_WAIT, counted).await.ok()?.ok()
+    }
+
+    /// Tries changes in quarantine again, and commits those that can be applied.
+    ///
+    /// # Errors
+    /// The store's fault; nothing was changed.
+    pub async fn retry_quarantined(&self, ids: Vec<ShelvedId>) -> Result<Retried, Fault> {
+        self.ask(|reply| Job::Retry { ids, reply }).await?
+    }
+
+    /// Drops changes in quarantine for ever: those that were there, and the names of those that were not.
+    ///
+    /// # Errors
+    /// The store's fault; nothing was changed.
+    pub async fn drop_quarantined(&self, ids: Vec<ShelvedId>) -> Result<(Vec<Shelved>, Vec<ShelvedId>), Fault> {
+        self.ask(|reply| Job::Drop { ids, reply }).await?
     }
 
     /// Empties the database and gives it a new lineage; sockets are told.

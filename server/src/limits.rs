@@ -38,6 +38,12 @@ pub const CLOSE_REASON_BYTES: usize = 123;
 
 /// Largest body of exec, in bytes: a value of 8 MiB as base64, and something around it.
 pub const EXEC_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Changes in quarantine that are shown or named at once.
+pub const QUARANTINE_ROWS: usize = 500;
+/// Longest value of one of them that is shown, in bytes.
+pub const QUARANTINE_VALUE_BYTES: usize = 4 * 1024;
+/// How long the database is asked for what only a number is made of.
+pub const COUNT_WAIT: Duration = Duration::from_secs(2);
 /// How long a body may take to arrive.
 pub const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// How long one exec may run.

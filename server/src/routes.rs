@@ -10,6 +10,9 @@
 //! | `GET /{db}/file` | read | a consistent copy |
 //! | `GET /{db}/sync` | read, write | the WebSocket |
 //! | `GET /{db}/status` | admin | its sockets and where they stand |
+//! | `GET /{db}/quarantine` | admin | changes that could not be applied |
+//! | `POST /{db}/quarantine/retry` | admin | tries named ones again |
+//! | `POST /{db}/quarantine/drop` | admin | drops named ones for ever |
 //! | `GET /{db}/health`, `GET /health` | anyone | 200 or 503, with named checks |
 //! | `GET /metrics` | admin, or this machine itself | Prometheus |
 //! | `GET /status` | admin | all databases, for people and programs |
@@ -20,6 +23,7 @@ mod file;
 mod health;
 mod meta;
 mod page;
+mod quarantine;
 mod status;
 mod web;
 
@@ -44,6 +48,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/{db}/file", get(file::file))
         .route("/{db}/sync", get(socket::upgrade))
         .route("/{db}/status", get(status::of_database))
+        .route("/{db}/quarantine", get(quarantine::list))
+        .route("/{db}/quarantine/retry", post(quarantine::retry))
+        .route("/{db}/quarantine/drop", post(quarantine::drop))
         .route("/{db}/health", get(health::of_database))
         .route("/health", get(health::of_server))
         .route("/metrics", get(status::metrics))

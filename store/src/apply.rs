@@ -5,20 +5,22 @@
 //! Never lets one change stop another, and never leaves cr-sqlite's sync bit set.
 
 mod absent;
+mod again;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use greenlight_core::limits::MAX_COLUMN_VERSION;
 use greenlight_core::replica::{Applied, Fault};
-use greenlight_core::{Change, SiteId, Value, Version};
+use greenlight_core::{Change, SiteId, Value};
 use rusqlite::CachedStatement;
 
 use self::absent::AbsentRows;
+pub(crate) use self::again::{Again, Culprits};
 use crate::aside::{self, Shelf};
-use crate::database::{Database, OpenError};
+use crate::database::Database;
 use crate::fault::{from_sqlite, is_change_to_blame, sentence};
-use crate::limits::{RETRY_LIMIT, ROLLBACK_RETRIES, SAVEPOINT_CHANGES};
+use crate::limits::{ROLLBACK_RETRIES, SAVEPOINT_CHANGES};
 use crate::value::Bind;
 
 const INSERT: &str = "INSERT INTO crsql_changes (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq)
@@ -32,27 +34,6 @@ pub(crate) enum Failure {
     /// The transaction has to be done again: the fast way met a change, at this place, that can't be applied, or, in
     /// the careful way, the change made the whole transaction roll back. An app's trigger can do that.
     RolledBack(usize),
-}
-
-/// Why what was held aside could not be applied.
-#[derive(Debug)]
-pub(crate) enum HeldError {
-    /// As opening fails.
-    Open(OpenError),
-    /// A trigger of this table rolled the transaction back.
-    RolledBack(String),
-}
-
-impl From<Fault> for HeldError {
-    fn from(fault: Fault) -> Self {
-        Self::Open(fault.into())
-    }
-}
-
-impl From<OpenError> for HeldError {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
 }
 
 impl From<Fault> for Failure {
@@ -136,61 +117,6 @@ impl Database {
             aside::check_room(&self.conn)?;
         }
         Ok(applied)
-    }
-
-    /// Applies what was held aside and is known now, in the transaction that made it known. Of the tables `poisoned`,
-    /// where a trigger rolled that transaction back, everything goes to quarantine instead, to be tried one by one.
-    pub(crate) fn apply_held(&mut self, poisoned: &HashSet<String>) -> Result<(), HeldError> {
-        for (table, column) in aside::held_columns(&self.conn)? {
-            for shelved in aside::of_column(&self.conn, &table, &column)? {
-                let change = &shelved.change;
-                match self.fate(change, poisoned.contains(&table)) {
-                    Fate::Aside(Shelf::Held, _) => break,
-                    Fate::Aside(Shelf::Quarantine, reason) => self.move_to_quarantine(&shelved, reason)?,
-                    Fate::Apply => {
-                        let tried = self.apply_one(0, change).map_err(|failure| match failure {
-                            Failure::Fault(fault) => HeldError::Open(fault.into()),
-                            Failure::RolledBack(_) => HeldError::RolledBack(table.clone()),
-                        })?;
-                        match tried {
-                            Ok(()) => drop(aside::take(&self.conn, Shelf::Held, change)?),
-                            Err(reason) => self.move_to_quarantine(&shelved, &reason)?,
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Tries again what is in quarantine, each change in a transaction of its own, since one that fails may roll all
-    /// back; how many could be applied. At most [`RETRY_LIMIT`] are tried.
-    pub(crate) fn retry_quarantined(&mut self, above: Version) -> Result<u64, Fault> {
-        let mut applied = 0;
-        for shelved in aside::list(&self.conn, Shelf::Quarantine, RETRY_LIMIT)? {
-            let change = &shelved.change;
-            if !matches!(self.fate(change, false), Fate::Apply) {
-                continue;
-            }
-            let tried = self.transaction_or(|database| {
-                database.pin_version(database.largest_version()?.max(above))?;
-                if database.apply_one(0, change)?.is_ok() {
-                    return aside::take(&database.conn, Shelf::Quarantine, change).map_err(Failure::from);
-                }
-                Ok(false)
-            });
-            match tried {
-                Ok(done) => applied += u64::from(done),
-                Err(Failure::RolledBack(_)) => {}
-                Err(Failure::Fault(fault)) => return Err(fault),
-            }
-        }
-        Ok(applied)
-    }
-
-    fn move_to_quarantine(&self, shelved: &aside::Shelved, reason: &str) -> Result<(), Fault> {
-        aside::put(&self.conn, Shelf::Quarantine, &shelved.change, reason, shelved.since_ms, shelved.sender)?;
-        aside::take(&self.conn, Shelf::Held, &shelved.change).map(drop)
     }
 
     fn shelve(

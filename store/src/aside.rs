@@ -3,10 +3,13 @@
 //! Where in the flow: written in the same transaction as the part that brought them, so they count as received.
 //! Never drops one silently.
 
+use std::collections::HashSet;
+
 use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_SEQUENCE};
 use greenlight_core::replica::{Fault, FaultKind};
 use greenlight_core::{Change, PackedKey, SiteId, Value};
 use rusqlite::{Connection, Row};
+use sha2::{Digest, Sha256};
 
 use crate::fault::{from_sqlite, internal};
 use crate::limits::ASIDE_LIMIT;
@@ -42,6 +45,45 @@ pub struct Shelved {
     pub since_ms: i64,
     /// Which peer sent it: the client on a server, the server on a client.
     pub sender: Option<SiteId>,
+}
+
+/// Names a change on a shelf; the same as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShelvedId(pub [u8; 16]);
+
+impl ShelvedId {
+    /// 32 lower-case hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        SiteId(self.0).to_hex()
+    }
+
+    /// Reads what [`ShelvedId::to_hex`] writes.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
+        Some(Self(number.to_be_bytes()))
+    }
+
+    /// Of what tells it from every other change on its shelf.
+    fn of(table: &[u8], key: &[u8], column: &[u8], numbers: [i64; 2], site: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        for part in [table, key, column, &numbers[0].to_be_bytes(), &numbers[1].to_be_bytes(), site] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let full: [u8; 32] = hash.finalize().into();
+        Self(std::array::from_fn(|index| full[index]))
+    }
+}
+
+impl Shelved {
+    /// Its name.
+    pub fn id(&self) -> ShelvedId {
+        let change = &self.change;
+        let numbers = [change.column_version as i64, change.causal_length as i64];
+        let (table, column) = (change.table.as_bytes(), change.column.as_bytes());
+        ShelvedId::of(table, change.key.as_bytes(), column, numbers, &change.site.0)
+    }
 }
 
 /// Puts a change aside; whether it wasn't there before.
@@ -94,15 +136,42 @@ pub(crate) fn check_room(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What is on a shelf, at most `limit`, in the order of tables and keys.
-pub(crate) fn list(conn: &Connection, shelf: Shelf, limit: usize) -> Result<Vec<Shelved>, Fault> {
-    select(conn, shelf, "1", &[], limit)
+/// What is on a shelf, at most `limit`, in the order of tables and keys, without the first `offset`.
+pub(crate) fn list(conn: &Connection, shelf: Shelf, offset: usize, limit: usize) -> Result<Vec<Shelved>, Fault> {
+    let sql = format!("{} ORDER BY {ORDER} LIMIT ?1 OFFSET ?2", select(shelf));
+    read(conn, &sql, (limit as i64, offset as i64), |_| Ok(true))
+}
+
+/// The changes in quarantine with these names.
+pub(crate) fn find(conn: &Connection, ids: &HashSet<ShelvedId>) -> Result<Vec<Shelved>, Fault> {
+    let sql = format!("{} ORDER BY {ORDER}", select(Shelf::Quarantine));
+    read(conn, &sql, [], |row| {
+        let bytes = |index| row.get_ref(index).map(|value| value.as_bytes().unwrap_or_default());
+        let numbers = [row.get(4)?, row.get(5)?];
+        Ok(ids.contains(&ShelvedId::of(bytes(0)?, bytes(1)?, bytes(2)?, numbers, bytes(7)?)))
+    })
+}
+
+/// Says anew why a change is in quarantine.
+pub(crate) fn set_reason(conn: &Connection, change: &Change, reason: &str) -> Result<(), Fault> {
+    let sql = "UPDATE greenlight_quarantine SET reason = ?7 WHERE table_name = ?1 AND key = ?2 AND column_name = ?3
+                 AND column_version = ?4 AND causal_length = ?5 AND site = ?6";
+    let params = (
+        &*change.table,
+        change.key.as_bytes(),
+        &*change.column,
+        change.column_version as i64,
+        change.causal_length as i64,
+        &change.site.0[..],
+        reason,
+    );
+    state::run(conn, sql, params).map(drop)
 }
 
 /// What is held aside of one column.
 pub(crate) fn of_column(conn: &Connection, table: &str, column: &str) -> Result<Vec<Shelved>, Fault> {
-    let filter = "table_name = ?1 AND column_name = ?2";
-    select(conn, Shelf::Held, filter, &[table, column], ASIDE_LIMIT as usize)
+    let sql = format!("{} WHERE table_name = ?1 AND column_name = ?2 ORDER BY {ORDER}", select(Shelf::Held));
+    read(conn, &sql, [table, column], |_| Ok(true))
 }
 
 /// The tables and columns of what is held aside.
@@ -113,18 +182,32 @@ pub(crate) fn held_columns(conn: &Connection) -> Result<Vec<(String, String)>, F
         .map_err(from_sqlite)
 }
 
-fn select(conn: &Connection, shelf: Shelf, filter: &str, params: &[&str], limit: usize) -> Result<Vec<Shelved>, Fault> {
-    let sql = format!(
+/// That of the shelves' own keys, so that nothing is sorted.
+const ORDER: &str = "table_name, key, column_name, column_version, causal_length, site";
+
+fn select(shelf: Shelf) -> String {
+    format!(
         "SELECT table_name, key, column_name, value, column_version, causal_length, sequence, site, reason, since_ms,
-           sender FROM {} WHERE {filter} ORDER BY table_name, key, column_name, column_version LIMIT {limit}",
+           sender FROM {}",
         shelf.table()
-    );
-    let mut statement = conn.prepare_cached(&sql).map_err(from_sqlite)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(from_sqlite)?;
+    )
+}
+
+/// The rows that are wanted; of others no value is read.
+fn read(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    wanted: impl Fn(&Row<'_>) -> rusqlite::Result<bool>,
+) -> Result<Vec<Shelved>, Fault> {
+    let mut statement = conn.prepare_cached(sql).map_err(from_sqlite)?;
+    let mut rows = statement.query(params).map_err(from_sqlite)?;
     let mut shelved = Vec::new();
     while let Some(row) = rows.next().map_err(from_sqlite)? {
-        let stored = Stored::read(row).map_err(from_sqlite)?;
-        shelved.push(stored.check().ok_or_else(|| internal("a change that was put aside can't be read"))?);
+        if wanted(row).map_err(from_sqlite)? {
+            let stored = Stored::read(row).map_err(from_sqlite)?;
+            shelved.push(stored.check().ok_or_else(|| internal("a change that was put aside can't be read"))?);
+        }
     }
     Ok(shelved)
 }

@@ -11,11 +11,11 @@ use greenlight_core::replica::{
 use greenlight_core::{Bound, Cursor, Lineage, PackedKey, Value, Version};
 use rusqlite::Connection;
 
-use crate::apply::{Failure, Poison};
+use crate::apply::{Again, Culprits, Failure, Poison};
 use crate::aside::{self, Shelf, Shelved};
 use crate::database::{Database, OpenError, Role};
 use crate::fault::{internal, out_of_order};
-use crate::limits::WRITTEN_LIMIT;
+use crate::limits::{RETRY_LIMIT, WRITTEN_LIMIT};
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::state::{self, key};
@@ -206,7 +206,7 @@ impl ClientDatabase {
     /// # Errors
     /// Any [`Fault`].
     pub fn shelved(&self, shelf: Shelf, limit: usize) -> Result<Vec<Shelved>, Fault> {
-        aside::list(&self.database.conn, shelf, limit)
+        aside::list(&self.database.conn, shelf, 0, limit)
     }
 
     /// Tries again what could not be applied: after somebody has put right what it failed at. How many changes could
@@ -217,8 +217,21 @@ impl ClientDatabase {
     pub fn retry_quarantined(&mut self) -> Result<(u64, Outbox), Fault> {
         self.idle()?;
         let above = self.settled.max(self.acknowledged()?.version);
-        let applied = self.database.retry_quarantined(above)?;
-        Ok((applied, self.outbox()?))
+        let mut culprits = Culprits::default();
+        // Ends: each round leaves out one more change.
+        loop {
+            let tried = self.database.transaction_or(|database| {
+                database.pin_version(database.largest_version()?.max(above))?;
+                let found = aside::list(&database.conn, Shelf::Quarantine, 0, RETRY_LIMIT)?;
+                let (applied, _) = database.retry_quarantined(found, &culprits)?;
+                Ok(applied.len() as u64)
+            });
+            match tried {
+                Ok(applied) => return Ok((applied, self.outbox()?)),
+                Err(Again::Fault(fault)) => return Err(fault),
+                Err(Again::RolledBack(change)) => culprits.add(*change),
+            }
+        }
     }
 
     /// Takes note of what other processes have written into the file; whether they did.

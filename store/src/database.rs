@@ -2,22 +2,23 @@
 //!
 //! Where in the flow: inside `ClientDatabase` and `ServerDatabase`. Never decides what a transaction holds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use greenlight_core::limits::MAX_KEY_BYTES;
 use greenlight_core::replica::{Fault, FaultKind};
-use greenlight_core::{SiteId, Tag, Version};
+use greenlight_core::{Change, SiteId, Tag, Version};
 use thiserror::Error;
 
-use crate::apply::HeldError;
+use crate::apply::{Again, Culprits};
 use crate::backup;
 use crate::connection::Connection;
 use crate::fault::{from_sqlite, internal};
 use crate::options::{Location, Options};
 use crate::read::{Counted, View};
-use crate::schema::{Schema, SchemaError, migrate};
+use crate::schema::migrate::{self, Migrated};
+use crate::schema::{Schema, SchemaError};
 use crate::state::{self, key};
 use crate::tables::{TableSql, tables};
 
@@ -46,6 +47,35 @@ pub enum OpenError {
         /// What failed, without a path.
         why: String,
     },
+}
+
+/// Why a database is not prepared yet.
+enum Unprepared {
+    /// It can't be.
+    Open(OpenError),
+    /// It can be without this change, which rolled the whole transaction back.
+    RolledBack(Box<Change>),
+}
+
+impl From<OpenError> for Unprepared {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<Fault> for Unprepared {
+    fn from(fault: Fault) -> Self {
+        Self::Open(fault.into())
+    }
+}
+
+impl From<Again> for Unprepared {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Fault(fault) => fault.into(),
+            Again::RolledBack(change) => Self::RolledBack(change),
+        }
+    }
 }
 
 /// Which end a database is.
@@ -90,54 +120,58 @@ impl Database {
     }
 
     fn prepare_file(&mut self, role: Role) -> Result<(), OpenError> {
-        let mut poisoned = HashSet::new();
-        // Ends: each round but the last adds a table.
-        let changed = loop {
-            match self.try_prepare(role, &poisoned) {
-                Ok(changed) => break changed,
-                Err(HeldError::RolledBack(table)) if poisoned.insert(table.clone()) => {}
-                Err(HeldError::RolledBack(table)) => {
-                    return Err(internal(format!("table `{table}` rolls its own migration back")).into());
-                }
-                Err(HeldError::Open(error)) => return Err(error),
+        let mut culprits = Culprits::default();
+        // Ends: each round leaves out one more change.
+        let (migrated, made) = loop {
+            match self.transaction_or(|database| database.prepare(role, &culprits)) {
+                Ok(done) => break done,
+                Err(Unprepared::Open(error)) => return Err(error),
+                Err(Unprepared::RolledBack(change)) => culprits.add(*change),
             }
         };
-        if changed {
-            // What failed may fit now; what does not stays where it is.
-            self.retry_quarantined(Version::ZERO)?;
+        if let Some(made) = made {
+            made.keep();
+        }
+        if migrated == Migrated::Structure && self.conn.is_foreign() {
+            // Builds without our patches only see new tables and columns in a connection of their own.
+            self.reconnect()?;
+            loop {
+                match self.transaction_or(|database| database.apply_aside(&culprits)) {
+                    Ok(()) => break,
+                    Err(Unprepared::Open(error)) => return Err(error),
+                    Err(Unprepared::RolledBack(change)) => culprits.add(*change),
+                }
+            }
         }
         Ok(())
     }
 
-    fn try_prepare(&mut self, role: Role, poisoned: &HashSet<String>) -> Result<bool, HeldError> {
-        // A copy that was made for nothing goes again where this ends.
+    /// Within the migration's transaction: what changed, and the copy of before, which goes again where this ends.
+    fn prepare(&mut self, role: Role, culprits: &Culprits) -> Result<(Migrated, Option<backup::Made>), Unprepared> {
+        self.conn.execute_batch(state::CREATE).map_err(from_sqlite)?;
+        match state::get::<String>(&self.conn, key::ROLE)? {
+            None => state::set(&self.conn, key::ROLE, role.name())?,
+            Some(found) if found == role.name() => {}
+            Some(found) => return Err(OpenError::Role(found).into()),
+        }
         let mut made = None;
-        let changed = self.transaction_or(|database| {
-            database.conn.execute_batch(state::CREATE).map_err(from_sqlite)?;
-            match state::get::<String>(&database.conn, key::ROLE)? {
-                None => state::set(&database.conn, key::ROLE, role.name())?,
-                Some(found) if found == role.name() => {}
-                Some(found) => return Err(OpenError::Role(found).into()),
-            }
-            let Self { conn, schema, options, .. } = database;
-            let changed = migrate::apply(conn, schema, |from| {
-                made = backup::before_migration(options, from, schema.id().number)?;
-                Ok(())
-            })?;
-            if changed && !database.conn.is_foreign() {
-                database.apply_held(poisoned)?;
-            }
-            Ok::<_, HeldError>(changed)
+        let Self { conn, schema, options, .. } = self;
+        let migrated = migrate::apply(conn, schema, |from| {
+            made = backup::before_migration(options, from, schema.id().number)?;
+            Ok(())
         })?;
-        if let Some(made) = made {
-            made.keep();
+        let is_seen = migrated == Migrated::Extras || !self.conn.is_foreign();
+        if migrated != Migrated::Nothing && is_seen {
+            self.apply_aside(culprits)?;
         }
-        if changed && self.conn.is_foreign() {
-            // Builds without our patches only see new tables and columns in a connection of their own.
-            self.reconnect()?;
-            self.transaction_or(|database| database.apply_held(poisoned))?;
-        }
-        Ok(changed)
+        Ok((migrated, made))
+    }
+
+    /// Applies what was put aside and can be applied now.
+    fn apply_aside(&mut self, culprits: &Culprits) -> Result<(), Unprepared> {
+        // First: what fails now need not be tried once more.
+        self.retry_all(culprits)?;
+        Ok(self.apply_held(culprits)?)
     }
 
     /// Opens the file again. Impossible, and not needed, in memory.

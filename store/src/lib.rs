@@ -20,6 +20,7 @@ mod identity;
 pub mod limits;
 mod options;
 mod outbox;
+mod quarantine;
 mod read;
 #[cfg(not(target_family = "wasm"))]
 mod reader;
@@ -38,11 +39,12 @@ mod tables;
 mod upload;
 mod value;
 
-pub use aside::{Shelf, Shelved};
+pub use aside::{Shelf, Shelved, ShelvedId};
 pub use backup::Backups;
 pub use client::{ClientDatabase, LocalCommit};
 pub use database::OpenError;
 pub use options::{Location, Options};
+pub use quarantine::Retried;
 #[cfg(not(target_family = "wasm"))]
 pub use reader::ServerReader;
 #[cfg(not(target_family = "wasm"))]

@@ -9,6 +9,7 @@ use greenlight_core::limits::PART_TARGET_BYTES;
 use greenlight_core::replica::{Chunk, DigestScope, Digests, Fault, PeerFacts, ReadRequest, ServerFacts};
 use greenlight_core::{Cursor, SiteId};
 
+use crate::aside::{self, Shelf, Shelved};
 use crate::connection::Connection;
 use crate::fault::{from_sqlite, internal};
 use crate::read::{Counted, View};
@@ -75,6 +76,16 @@ impl ServerReader {
             let view = View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES };
             crate::digest::whole(view, scope, state::head(&reader.conn)?)
         })
+    }
+
+    /// What is kept aside, at most `limit` without the first `offset`, in the order of tables and keys.
+    pub fn shelved(&mut self, shelf: Shelf, offset: usize, limit: usize) -> Result<Vec<Shelved>, Fault> {
+        self.snapshot(|reader| aside::list(&reader.conn, shelf, offset, limit))
+    }
+
+    /// How many changes are kept aside.
+    pub fn shelf_count(&mut self, shelf: Shelf) -> Result<u64, Fault> {
+        self.snapshot(|reader| aside::count(&reader.conn, shelf))
     }
 
     /// Writes a consistent copy of the file to `target`, which must not exist, and tells the copy's head.

@@ -55,6 +55,14 @@ pub struct Committed {
     pub tables: Vec<String>,
 }
 
+/// How far a transaction moved the head, and over which tables.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    before: Cursor,
+    head: Cursor,
+    tables: Vec<String>,
+}
+
 /// A server's database.
 pub struct ServerDatabase {
     database: Database,
@@ -128,16 +136,7 @@ impl ServerDatabase {
     }
 
     fn try_commit(&mut self, work: &[Work], poison: &Poison) -> Result<Committed, Failure> {
-        self.commits += 1;
-        let prunes = self.commits.is_multiple_of(TAG_PRUNE_EVERY);
-        let (committed, others) = self.database.transaction_or(|database| {
-            let before = state::head(&database.conn)?;
-            // Asked within the transaction: nobody can commit between this and our own commit.
-            let others = database.others_committed()?;
-            if others.is_some() {
-                foreign::restamp_moved(database, before.version)?;
-            }
-            database.pin_version(before.version.max(database.largest_version()?))?;
+        let framed = self.framed(|database, before| {
             let mut done = Vec::with_capacity(work.len());
             for one in work {
                 done.push(match one {
@@ -151,6 +150,29 @@ impl ServerDatabase {
                     }
                 });
             }
+            Ok::<_, Failure>(done)
+        });
+        let (done, Moved { before, head, tables }) = framed?;
+        Ok(Committed { done, before, head, tables })
+    }
+
+    /// Does `work` in a durable transaction that takes note of what others wrote, numbers what it writes itself above
+    /// everything, and moves the head over both.
+    pub(crate) fn framed<T, E: From<Fault>>(
+        &mut self,
+        work: impl FnOnce(&mut Database, Cursor) -> Result<T, E>,
+    ) -> Result<(T, Moved), E> {
+        self.commits += 1;
+        let prunes = self.commits.is_multiple_of(TAG_PRUNE_EVERY);
+        let (done, moved, others) = self.database.transaction_or(|database| {
+            let before = state::head(&database.conn)?;
+            // Asked within the transaction: nobody can commit between this and our own commit.
+            let others = database.others_committed()?;
+            if others.is_some() {
+                foreign::restamp_moved(database, before.version)?;
+            }
+            database.pin_version(before.version.max(database.largest_version()?))?;
+            let done = work(database, before)?;
             if database.conn.is_foreign() {
                 foreign::restamp_moved(database, before.version)?;
             }
@@ -158,12 +180,12 @@ impl ServerDatabase {
             if prunes {
                 prune(&database.conn)?;
             }
-            Ok::<_, Failure>((Committed { done, before, head, tables }, others))
+            Ok::<_, E>((done, Moved { before, head, tables }, others))
         })?;
         if let Some(others) = others {
             self.database.noticed(others);
         }
-        Ok(committed)
+        Ok((done, moved))
     }
 
     /// Takes note of what other processes have written into the file: gives it a tag and makes it the head. Whether
@@ -256,7 +278,7 @@ impl ServerDatabase {
     /// # Errors
     /// Any [`Fault`].
     pub fn shelved(&self, shelf: Shelf, limit: usize) -> Result<Vec<Shelved>, Fault> {
-        aside::list(&self.database.conn, shelf, limit)
+        aside::list(&self.database.conn, shelf, 0, limit)
     }
 
     /// The connection, for reading what no method here tells. Writes through it would not be served.

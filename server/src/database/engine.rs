@@ -14,8 +14,8 @@ use greenlight_core::replica::{
 };
 use greenlight_core::{Cursor, Lineage, SiteId, Value};
 use greenlight_store::{
-    Backups, Done, FileWatch, Location, Options, Replacement, ServerDatabase, ServerReader, StatementError, Work,
-    take_up,
+    Backups, Done, FileWatch, Location, Options, Replacement, ServerDatabase, ServerReader, Shelf, StatementError,
+    Work, take_up,
 };
 use thiserror::Error;
 
@@ -24,7 +24,7 @@ use crate::error::ApiError;
 use crate::limits::{BACKUPS_KEPT, EXEC_LIMIT};
 use crate::name::BACKUP_FOLDER;
 
-pub use greenlight_store::{Answer as ExecAnswer, Schema};
+pub use greenlight_store::{Answer as ExecAnswer, Retried, Schema, Shelved, ShelvedId};
 
 /// Where a database is and of which schema; opens connections to it.
 #[derive(Clone, Debug)]
@@ -103,6 +103,9 @@ impl EngineSource {
         ServerReader::open(&self.file).map(Reader)
     }
 }
+
+/// What was dropped, and what was named and isn't there.
+pub(super) type Dropped = (Vec<Shelved>, Vec<ShelvedId>);
 
 /// Where a file came into the place of an open one, and that is another point of its history, clients have to notice.
 fn fork(database: &mut ServerDatabase, replaced: &Replaced) -> Result<(), Fault> {
@@ -221,6 +224,16 @@ impl Engine {
         Ok(facts)
     }
 
+    /// Tries changes in quarantine again.
+    pub(super) fn retry(&mut self, ids: &[ShelvedId]) -> Result<Retried, Fault> {
+        self.database.retry(ids)
+    }
+
+    /// Drops changes in quarantine.
+    pub(super) fn drop_quarantined(&mut self, ids: &[ShelvedId]) -> Result<Dropped, Fault> {
+        self.database.drop_quarantined(ids)
+    }
+
     pub(super) fn probe(&mut self) -> Result<(), Fault> {
         self.database.probe()
     }
@@ -259,6 +272,16 @@ impl Reader {
 
     pub(super) fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
         self.0.digest(scope)
+    }
+
+    /// A page of the quarantine, and how many changes are in it.
+    pub(super) fn quarantine(&mut self, offset: usize, limit: usize) -> Result<(Vec<Shelved>, u64), Fault> {
+        Ok((self.0.shelved(Shelf::Quarantine, offset, limit)?, self.0.shelf_count(Shelf::Quarantine)?))
+    }
+
+    /// How many changes are in quarantine, and how many held aside.
+    pub(super) fn aside_counts(&mut self) -> Result<(u64, u64), Fault> {
+        Ok((self.0.shelf_count(Shelf::Quarantine)?, self.0.shelf_count(Shelf::Held)?))
     }
 
     pub(super) fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault> {

@@ -14,7 +14,9 @@ use greenlight_core::replica::{Applied, Fault, FaultKind, ServerFacts, UploadPar
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Published;
-use super::engine::{Engine, EngineSource, ExecAnswer, ExecError, Opening, Replaced, Statement};
+use super::engine::{
+    Dropped, Engine, EngineSource, ExecAnswer, ExecError, Opening, Replaced, Retried, ShelvedId, Statement,
+};
 use crate::limits::{BATCH_JOBS, WRITER_QUEUE};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
@@ -32,6 +34,14 @@ pub(super) enum Job {
     },
     Reset {
         reply: oneshot::Sender<Result<ServerFacts, Fault>>,
+    },
+    Retry {
+        ids: Vec<ShelvedId>,
+        reply: oneshot::Sender<Result<Retried, Fault>>,
+    },
+    Drop {
+        ids: Vec<ShelvedId>,
+        reply: oneshot::Sender<Result<Dropped, Fault>>,
     },
     Heartbeat {
         reply: oneshot::Sender<()>,
@@ -266,6 +276,10 @@ impl Thread {
                 self.commit_statements(batch);
                 self.reset(reply);
             }
+            Job::Retry { reply, .. } if reply.is_closed() => {}
+            Job::Drop { reply, .. } if reply.is_closed() => {}
+            Job::Retry { ids, reply } => self.alone(batch, reply, |engine| engine.retry(&ids)),
+            Job::Drop { ids, reply } => self.alone(batch, reply, |engine| engine.drop_quarantined(&ids)),
             Job::Heartbeat { reply } => {
                 self.commit_parts(batch);
                 self.commit_statements(batch);
@@ -278,6 +292,23 @@ impl Thread {
                 self.notice();
             }
         }
+    }
+
+    /// A transaction of its own, after what came before it.
+    fn alone<T>(
+        &mut self,
+        batch: &mut Batch,
+        reply: oneshot::Sender<Result<T, Fault>>,
+        work: impl FnOnce(&mut Engine) -> Result<T, Fault>,
+    ) {
+        self.commit_parts(batch);
+        self.commit_statements(batch);
+        let result = self.guarded(work);
+        match &result {
+            Ok(_) => self.committed(),
+            Err(fault) => self.failed(fault),
+        }
+        answer(reply, result);
     }
 
     fn reset(&mut self, reply: oneshot::Sender<Result<ServerFacts, Fault>>) {

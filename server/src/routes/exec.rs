@@ -50,7 +50,7 @@ pub(super) async fn reset(State(app): State<App>, target: Target) -> Result<Answ
     Ok((FRESH, Json(describe(&database.reset().await?))))
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {

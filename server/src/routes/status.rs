@@ -63,10 +63,19 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
     let databases = app.registry.all().await;
     let open = databases.iter().filter(|(_, condition)| matches!(condition, Condition::Open(_))).count() as u64;
     let sockets = app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get());
+    let (mut quarantined, mut held) = (0, 0);
+    for (_, condition) in &databases {
+        if let Condition::Open(database) = condition {
+            let counts = database.aside_counts().await.unwrap_or_default();
+            (quarantined, held) = (quarantined + counts.0, held + counts.1);
+        }
+    }
     let text = app.metrics.text(&[
         ("databases_open", "Databases that are open.", open),
         ("databases_failed", "Databases that could not be opened.", databases.len() as u64 - open),
         ("sockets", "Sockets that are open.", sockets),
+        ("quarantined_changes", "Changes that could not be applied, over all databases.", quarantined),
+        ("held_aside_changes", "Changes for tables or columns that are not in the schema yet.", held),
     ]);
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))], text).into_response())
 }
@@ -85,7 +94,15 @@ async fn describe_database(database: &Database) -> Value {
         Ok(facts) => describe(&facts),
         Err(fault) => json!({ "error": fault.message }),
     };
-    json!({ "name": database.name().as_str(), "meta": meta, "writer": writer, "clients": clients })
+    let aside = database.aside_counts().await;
+    json!({
+        "name": database.name().as_str(),
+        "meta": meta,
+        "writer": writer,
+        "quarantined": aside.map(|(quarantined, _)| quarantined),
+        "held_aside": aside.map(|(_, held)| held),
+        "clients": clients,
+    })
 }
 
 fn describe_member(member: &Member, head: Version) -> Value {

@@ -36,15 +36,19 @@ async fn guarded() -> Server {
 #[tokio::test]
 async fn each_role_opens_what_it_should() {
     let server = guarded().await;
-    let body = json!({ "sql": "SELECT 1" }).to_string();
     for (method, path, need) in [
         ("GET", "/notes/meta", "reader"),
         ("GET", "/notes/file", "reader"),
         ("POST", "/notes/exec", "admin"),
         ("POST", "/notes/reset", "admin"),
+        ("GET", "/notes/quarantine", "admin"),
+        ("POST", "/notes/quarantine/retry", "admin"),
+        ("POST", "/notes/quarantine/drop", "admin"),
         ("GET", "/notes/status", "admin"),
         ("GET", "/status", "admin"),
     ] {
+        let named = json!({ "ids": [] });
+        let body = if path.contains("/quarantine/") { named } else { json!({ "sql": "SELECT 1" }) }.to_string();
         let ask = |token: &'static str| {
             let (server, body) = (&server, &body);
             async move {

@@ -14,6 +14,7 @@ mod fixture;
 mod migration;
 mod peer;
 mod protocol;
+mod quarantine;
 mod replaced;
 mod restore;
 mod stop;

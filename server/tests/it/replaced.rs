@@ -187,6 +187,9 @@ async fn what_sqlite_and_others_do_to_the_file_is_no_replacement() {
         assert!(Command::new("touch").arg(&file).status().unwrap().success());
         // Longer than a heartbeat.
         tokio::time::sleep(Duration::from_millis(2_300)).await;
+        // And while nothing else happens.
+        assert!(Command::new("touch").arg(&file).status().unwrap().success());
+        tokio::time::sleep(Duration::from_millis(2_300)).await;
         alice.wait_value("SELECT CAST(max(size) AS INTEGER) FROM note", round).await;
     }
     // Enough for SQLite's own checkpoints.
@@ -199,4 +202,33 @@ async fn what_sqlite_and_others_do_to_the_file_is_no_replacement() {
     for peer in [&alice, &bob] {
         assert_eq!(peer.status().diagnostics.last_close, None);
     }
+}
+
+#[tokio::test]
+async fn without_any_client_nothing_is_acknowledged_into_a_file_that_nobody_finds_again() {
+    let server = Server::start_with(|settings| settings.poll = NO_EVENTS).await;
+    server.exec("notes", "INSERT INTO note (id, title) VALUES (1, 'before')", json!([])).await;
+    let copy = server.get("/notes/file").await.body;
+    server.exec("notes", "INSERT INTO note (id, title) VALUES (2, 'after')", json!([])).await;
+    let before = meta(&server).await;
+    let replace = || {
+        std::fs::write(server.folder.path().join("copy"), &copy).unwrap();
+        std::fs::rename(server.folder.path().join("copy"), server.data().join("notes")).unwrap();
+    };
+    replace();
+    let insert = json!({ "sql": "INSERT INTO note (id, title) VALUES (3, 'since')" });
+    eventually("it is done", || async { (server.post("/notes/exec", &insert).await.status == 200).then_some(()) })
+        .await;
+    let titles = "SELECT group_concat(title) FROM note";
+    assert_eq!(server.exec("notes", titles, json!([])).await["rows"], json!([["before,since"]]), "in the new file");
+    let after = meta(&server).await;
+    assert!(after["epoch"] != before["epoch"] && after["site_id"] == before["site_id"]);
+
+    // And nobody asks for anything: the heartbeat finds it all the same.
+    replace();
+    eventually("noticed", || async {
+        server.get("/metrics").await.text().contains("\ngreenlight_files_replaced_total 2\n").then_some(())
+    })
+    .await;
+    assert_eq!(server.exec("notes", titles, json!([])).await["rows"], json!([["before"]]));
 }

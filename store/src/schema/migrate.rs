@@ -13,19 +13,30 @@ use crate::fault::{from_sqlite, internal};
 use crate::state::{self, key};
 use crate::tables::quote;
 
-/// Brings the database to `schema`; whether tables or columns were added. The caller holds the transaction. `before` is
+/// What bringing a database to a schema came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Migrated {
+    /// Nothing: it is that schema's already.
+    Nothing,
+    /// Indices, views and triggers are others.
+    Extras,
+    /// Tables or columns are new.
+    Structure,
+}
+
+/// Brings the database to `schema`. The caller holds the transaction. `before` is
 /// called with the present number when that will go up and nothing is in the way, and nothing is done where it fails.
 pub(crate) fn apply(
     conn: &Connection,
     schema: &Schema,
     before: impl FnOnce(u32) -> Result<(), OpenError>,
-) -> Result<bool, OpenError> {
+) -> Result<Migrated, OpenError> {
     let Some(text) = state::get::<String>(conn, key::SCHEMA)? else {
         create(conn, schema)?;
-        return Ok(true);
+        return Ok(Migrated::Structure);
     };
     if text == schema.text() {
-        return Ok(false);
+        return Ok(Migrated::Nothing);
     }
     let present = Schema::parse(&text)?;
     let (old, new) = (present.id(), schema.id());
@@ -55,7 +66,7 @@ pub(crate) fn apply(
     }
     replace_extras(conn, schema)?;
     state::set(conn, key::SCHEMA, schema.text())?;
-    Ok(changed)
+    Ok(if changed { Migrated::Structure } else { Migrated::Extras })
 }
 
 /// The first time: tables that stand there already, with rows, are taken over when they are the same.

@@ -87,27 +87,6 @@ fn what_was_held_aside_is_applied_when_its_column_comes() {
 }
 
 #[test]
-fn a_trigger_that_rolls_back_what_was_held_does_not_keep_the_database_shut() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("client");
-    let mut alice = open_client(&path, ONE).unwrap();
-    let until = Cursor { version: Version::new(5).unwrap(), tag: Tag(5) };
-    let changes = (1..6).map(|id| change("later", &[Value::Integer(id)], "z", Value::Integer(id))).collect();
-    let (applied, _) = alice.apply(&DownloadPart { since: Cursor::ZERO, until, last: true, changes }).unwrap();
-    assert_eq!(applied.held_aside, 5);
-    drop(alice);
-    // The newer schema brings the table, and a trigger of the app's that takes everything back for one of its rows.
-    let trigger =
-        "CREATE TRIGGER picky BEFORE INSERT ON later WHEN new.id = 3 BEGIN SELECT RAISE(ROLLBACK, 'not 3'); END;";
-    let mut alice = open_client(&path, &format!("{TWO}{trigger}\n")).unwrap();
-    assert_eq!(rows(alice.connection(), "later").len(), 4, "all but the one");
-    let outbox = alice.outbox().unwrap();
-    assert_eq!((outbox.held_aside, outbox.quarantined, outbox.changes), (0, 1, 0));
-    alice.exec("INSERT INTO later (id) VALUES (9)", &[]).unwrap();
-    assert!(alice.outbox().unwrap().changes > 0, "and what is written here is still recorded");
-}
-
-#[test]
 fn a_server_tells_of_what_a_migration_applied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server");
@@ -190,4 +169,45 @@ fn tables_that_are_there_already_are_taken_over_with_their_rows() {
     let other = folder.path().join("other");
     rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (id TEXT)").unwrap();
     assert!(matches!(open_server(&other, ONE), Err(OpenError::Schema(SchemaError::NotAdditive { .. }))));
+}
+
+#[test]
+fn what_was_held_aside_and_rolls_everything_back_is_put_into_quarantine() {
+    // Every kind, and more changes than are tried one by one.
+    for (kind, count) in [("ABORT", 3), ("FAIL", 3), ("ROLLBACK", 1), ("ROLLBACK", 3), ("ROLLBACK", 40)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server");
+        let mut server = open_server(&path, ONE).unwrap();
+        let mut changes: Vec<_> =
+            (0..count).map(|id| change("later", &[Value::Integer(id)], "z", Value::Text("bad".into()))).collect();
+        changes.push(change("later", &[Value::Integer(1_000)], "z", Value::Integer(9)));
+        changes.push(change("t", &[Value::Integer(1)], "d", Value::Real(0.5)));
+        let part = greenlight_core::replica::UploadPart {
+            site: greenlight_core::SiteId([9; 16]),
+            since: Version::ZERO,
+            until: greenlight_core::Bound { version: Version::new(1).unwrap(), tag: Tag(1) },
+            last: true,
+            changes,
+        };
+        server.apply(&[part]).unwrap().remove(0).unwrap();
+        drop(server);
+        let trigger = format!(
+            "CREATE TRIGGER app BEFORE INSERT ON later WHEN new.z = 'bad' BEGIN SELECT RAISE({kind}, 'not this'); END;
+             CREATE TRIGGER more BEFORE UPDATE ON later WHEN new.z = 'bad' BEGIN SELECT RAISE({kind}, 'not this'); END;"
+        );
+        let mut server = open_server(&path, &format!("{TWO}{trigger}")).expect(kind);
+        let quarantined = server.shelved(Shelf::Quarantine, 100).unwrap();
+        assert!(quarantined.len() as i64 >= count, "{kind} {count}: {}", quarantined.len());
+        assert!(quarantined.iter().all(|one| one.sender == Some(greenlight_core::SiteId([9; 16]))));
+        assert!(server.shelved(Shelf::Held, 100).unwrap().is_empty(), "{kind} {count}");
+        assert_eq!(rows(server.connection(), "t").len(), 1, "{kind} {count}: the others are applied");
+        if count < 8 {
+            assert_eq!(rows(server.connection(), "later").len(), 1, "{kind} {count}");
+        }
+        let before = server.facts().unwrap().head;
+        exec(&mut server, "INSERT INTO later VALUES (2000, 1)");
+        assert!(server.facts().unwrap().head.version > before.version, "{kind}: local writes are still recorded");
+        drop(server);
+        open_server(&path, &format!("{TWO}{trigger}")).expect("and again");
+    }
 }
