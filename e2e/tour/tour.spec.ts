@@ -40,6 +40,11 @@ for (const [look, options] of Object.entries(looks)) {
     await page.goto(`${server.url}/#/books`);
     await page.locator("main a[href^='#/book/']").first().click();
     await shoot(page, `book-${look}`);
+    await page.getByTestId("book-edit").click();
+    await shoot(page, `edit-${look}`);
+    await page.goto(`${server.url}/#/outbound`);
+    await page.locator("main a[href^='#/outbound/']").first().click();
+    await shoot(page, `sale-${look}`);
     await page.goto(`${server.url}/states.html?theme=${options.colorScheme}`);
     await shoot(page, `states-${look}`);
   });
