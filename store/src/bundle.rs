@@ -14,6 +14,7 @@
 //! Values are exact by type: `null`, `{"integer":"5"}`, `{"real":"5"}`, `{"text":"..."}`, `{"blob":"<base64>"}`.
 //! Numbers are texts, since readers of JSON keep neither 64-bit integers nor infinities.
 
+mod plan;
 mod replay;
 
 use base64::Engine as _;
@@ -24,12 +25,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::aside::Shelved;
 
-pub use self::replay::{MAX_ROWS, MAX_SAMPLES, Plan, Replay, ReplayError, Rows, Sample, TablePlan};
+pub use self::plan::{
+    BATCH_BYTES, BATCH_COMPARED, BATCH_ROWS, Chosen, MAX_SAMPLES, Plan, Planning, Refusal, Sample, Stopped, TablePlan,
+    Written,
+};
+pub use self::replay::{Held, HeldRow, MAX_ROWS, Replay, ReplayError, Rows};
 
 /// The version of this format, in the header.
 pub const FORMAT: u32 = 1;
 /// How much of a database's file goes into one line, in bytes.
 pub const PIECE_BYTES: usize = 512 * 1024;
+/// How much of a text or blob is shown to a person, in bytes.
+pub const EXCERPT_BYTES: usize = 240;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +127,17 @@ pub enum SavedValue {
     Text(String),
     /// BLOB, in base64.
     Blob(String),
+}
+
+/// A value to be shown; `None` in its place for NULL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The value, a text or blob cut to [`EXCERPT_BYTES`].
+    #[serde(flatten)]
+    pub value: SavedValue,
+    /// How many bytes the whole has, where it was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_bytes: Option<u64>,
 }
 
 /// Lines other than the first.
@@ -213,6 +231,17 @@ fn save_value(value: &Value) -> Option<SavedValue> {
     }
 }
 
+/// The value as it is shown to a person.
+pub(crate) fn excerpt(value: &Value) -> Option<Excerpt> {
+    let (start, length) = match value {
+        Value::Text(text) => (Value::Text(text[..text.floor_char_boundary(EXCERPT_BYTES)].to_owned()), text.len()),
+        Value::Blob(blob) => (Value::Blob(blob[..blob.len().min(EXCERPT_BYTES)].to_vec()), blob.len()),
+        other => return save_value(other).map(|value| Excerpt { value, of_bytes: None }),
+    };
+    let of_bytes = (length > EXCERPT_BYTES).then_some(length as u64);
+    save_value(&start).map(|value| Excerpt { value, of_bytes })
+}
+
 /// The value that was saved; `None` when it is none.
 pub fn read_value(saved: Option<&SavedValue>) -> Option<Value> {
     Some(match saved {
@@ -251,6 +280,19 @@ mod tests {
             let back = there_and_back(&value).unwrap();
             assert_eq!(format!("{back:?}"), format!("{value:?}"));
         }
+    }
+
+    #[test]
+    fn long_values_are_shown_by_their_beginning() {
+        let text = format!("{}ü{}", "a".repeat(EXCERPT_BYTES - 1), "b".repeat(1_000));
+        let shown = excerpt(&Value::Text(text.clone())).unwrap();
+        assert_eq!(shown.value, SavedValue::Text("a".repeat(EXCERPT_BYTES - 1)), "no half of a letter");
+        assert_eq!(shown.of_bytes, Some(text.len() as u64));
+        let blob = excerpt(&Value::Blob(vec![7; 5_000])).unwrap();
+        assert_eq!(blob.value, SavedValue::Blob(STANDARD.encode([7; EXCERPT_BYTES])));
+        let json = serde_json::to_value(excerpt(&Value::Text("short".to_owned()))).unwrap();
+        assert_eq!(json, serde_json::json!({ "text": "short" }));
+        assert_eq!(excerpt(&Value::Null), None);
     }
 
     #[test]

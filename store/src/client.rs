@@ -8,7 +8,7 @@ use greenlight_core::replica::{
     Applied, Chunk, ClientState, ClientStore, DigestPage, DigestScope, DownloadPart, Fault, FaultKind, Outbox,
     ReadPosition, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, Lineage, PackedKey, Value, Version};
+use greenlight_core::{Bound, Cursor, Lineage, PackedKey, SchemaShape, Value, Version};
 use rusqlite::Connection;
 
 use crate::apply::{Again, Culprits, Failure, Poison};
@@ -262,6 +262,11 @@ impl ClientDatabase {
     pub fn digests(&mut self) -> Result<Vec<(String, [u8; 16])>, Fault> {
         self.idle()?;
         self.database.snapshot(|database| crate::digest::tables(database.view()))
+    }
+
+    /// Its synchronised tables with their columns.
+    pub fn shape(&self) -> &SchemaShape {
+        self.database.schema.shape()
     }
 
     /// The connection, for reading what no method here tells. Writes through it would go unnoticed.

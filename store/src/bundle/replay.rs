@@ -1,26 +1,21 @@
-//! Reading a bundle back: what it would change in a database, and doing that, as new local writes.
+//! Reading a bundle back: its lines become rows, and what is to be replayed is chosen of them.
 //!
-//! Where in the flow: outside of sync; what is written then goes the way of every local write. Never takes over clocks
-//! or versions: what is written again wins by being newer, as if a person had typed it. Never writes a cell that has
-//! the bundle's value already, so that a replay may be repeated.
+//! Where in the flow: outside of sync, before [`Chosen`] compares and writes. Never touches a database.
 
 use std::collections::BTreeMap;
 
+use greenlight_core::Value;
 use greenlight_core::change::SENTINEL;
-use greenlight_core::replica::{ClientStore, Fault};
-use greenlight_core::{SchemaShape, TableShape, Value};
-use serde::Serialize;
+use greenlight_core::replica::Fault;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{FORMAT, Header, Line, SavedChange, SavedValue, read_value, save_value};
-use crate::client::ClientDatabase;
+use super::plan::Chosen;
+use super::{Excerpt, FORMAT, Header, Line, SavedChange, excerpt, read_value};
 use crate::statement::StatementError;
-use crate::tables::quote;
 
 /// Rows of one bundle; beyond it there is no room for them at once.
 pub const MAX_ROWS: usize = 2_000_000;
-/// Cells of one table that a plan shows with both values.
-pub const MAX_SAMPLES: usize = 20;
 
 /// Why a bundle can't be replayed.
 #[derive(Debug, Error)]
@@ -40,7 +35,7 @@ pub enum ReplayError {
     /// The database could not be read.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// A row could not be read or written.
+    /// A row could not be read, or the transaction was rolled back by an app's trigger.
     #[error(transparent)]
     Statement(#[from] StatementError),
 }
@@ -58,15 +53,57 @@ pub enum Rows {
 
 /// One row's state, gathered from its changes.
 #[derive(Clone, Debug, Default)]
-struct Row {
-    key: Vec<Value>,
+pub(super) struct Row {
+    pub(super) key: Vec<Value>,
     /// The highest causal length seen: even is deleted.
     causal_length: u64,
-    cells: BTreeMap<String, Value>,
+    /// What is to be here.
+    pub(super) cells: BTreeMap<String, Value>,
+    /// What the row had beside that: written only where it is not here at all, so that it is not added by halves.
+    pub(super) rest: BTreeMap<String, Value>,
+}
+
+impl Row {
+    pub(super) fn lives(&self) -> bool {
+        !self.causal_length.is_multiple_of(2)
+    }
+}
+
+/// How many rows of a table a bundle holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Its name.
+    pub table: String,
+    /// Rows with something that the server had not acknowledged.
+    pub pending: u64,
+    /// All rows, and those that were deleted; 0 where the bundle does not hold the whole database.
+    pub all: u64,
+    /// The first of them in the order of their keys' JSON, as many as were asked for.
+    pub rows: Vec<HeldRow>,
+}
+
+/// A row as a bundle holds it, long values cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldRow {
+    /// Its key.
+    pub key: Vec<Option<Excerpt>>,
+    /// Whether something of it was not acknowledged.
+    pub pending: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Its cells by column; of a row in a bundle that does not hold the whole database, those that were pending.
+    pub cells: BTreeMap<String, Option<Excerpt>>,
 }
 
 /// By table and the key's JSON text.
 type Gathered = BTreeMap<(String, String), Row>;
+
+/// What the first line of every format has.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Numbered {
+    greenlight_bundle: u32,
+}
 
 /// What was read of a bundle so far.
 #[derive(Debug, Default)]
@@ -76,67 +113,6 @@ pub struct Replay {
     header: Option<Header>,
     pending: Gathered,
     acknowledged: Gathered,
-}
-
-/// What a replay would do to one table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TablePlan {
-    /// Its name.
-    pub table: String,
-    /// Rows that are not here.
-    pub added: u64,
-    /// Rows of which cells are here with other values.
-    pub overwritten: u64,
-    /// Rows that are here and deleted in the bundle.
-    pub deleted: u64,
-    /// Rows that need nothing.
-    pub equal: u64,
-    /// Rows that can't be written: the table, a key of this form or all of the columns are unknown here.
-    pub unknown: u64,
-    /// Cells that would be overwritten, at most [`MAX_SAMPLES`].
-    pub samples: Vec<Sample>,
-}
-
-/// A cell that would be overwritten.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sample {
-    /// The row's key.
-    pub key: Vec<Option<SavedValue>>,
-    /// The column.
-    pub column: String,
-    /// What is here.
-    pub here: Option<SavedValue>,
-    /// What the bundle has.
-    pub bundle: Option<SavedValue>,
-}
-
-/// What a replay would do.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// By table, in the order of names; tables of which nothing is in the bundle are left out.
-    pub tables: Vec<TablePlan>,
-    statements: Vec<(String, Vec<Value>)>,
-}
-
-impl Plan {
-    /// How many rows it writes or deletes.
-    pub fn rows(&self) -> u64 {
-        self.statements.len() as u64
-    }
-
-    /// Writes it within the app's transaction that the caller holds ([`ClientDatabase::begin_transaction`]).
-    ///
-    /// # Errors
-    /// A statement's; then the caller rolls back.
-    pub fn write(self, database: &mut ClientDatabase) -> Result<u64, ReplayError> {
-        let rows = self.rows();
-        for (sql, params) in self.statements {
-            database.exec(&sql, &params)?;
-        }
-        Ok(rows)
-    }
 }
 
 impl Replay {
@@ -166,26 +142,36 @@ impl Replay {
         self.ended
     }
 
-    /// By table, in the order of names: rows that were pending, and, where the bundle holds the whole database, all.
-    pub fn tables(&self) -> Vec<(String, u64, u64)> {
-        let mut counts = BTreeMap::<&str, (u64, u64)>::new();
-        for (table, _) in self.pending.keys() {
-            counts.entry(table).or_default().0 += 1;
+    /// Whether the bundle holds everything that was in the database, and not only what was pending.
+    pub fn holds_all(&self) -> bool {
+        !self.acknowledged.is_empty()
+    }
+
+    /// What is in the bundle by table, in the order of names, with at most `limit` rows of each.
+    pub fn held(&self, limit: usize) -> Vec<Held> {
+        let mut held = BTreeMap::<&str, Held>::new();
+        let names = self.pending.keys().chain(self.acknowledged.keys().filter(|name| !self.pending.contains_key(name)));
+        for name in names {
+            let (pending, all) = (self.pending.get(name), self.acknowledged.get(name));
+            let told = held.entry(&name.0).or_insert_with(|| Held { table: name.0.clone(), ..Held::default() });
+            told.pending += u64::from(pending.is_some());
+            told.all += u64::from(all.is_some());
+            if told.rows.len() < limit {
+                told.rows.extend(pending.or(all).map(|row| held_row(row, all, pending.is_some())));
+            }
         }
-        for (table, _) in self.acknowledged.keys() {
-            counts.entry(table).or_default().1 += 1;
-        }
-        counts.into_iter().map(|(table, (pending, all))| (table.to_owned(), pending, all)).collect()
+        held.into_values().collect()
     }
 
     fn take_line(&mut self, line: &[u8], number: u64) -> Result<(), ReplayError> {
         let wrong = || ReplayError::NotABundle(number + 1);
         if number == 0 {
-            let header: Header = serde_json::from_slice(line).map_err(|_| wrong())?;
-            if header.greenlight_bundle != FORMAT {
-                return Err(ReplayError::Format(header.greenlight_bundle));
+            // The number alone first: the rest of a newer header may be anything.
+            let Numbered { greenlight_bundle } = serde_json::from_slice(line).map_err(|_| wrong())?;
+            if greenlight_bundle != FORMAT {
+                return Err(ReplayError::Format(greenlight_bundle));
             }
-            self.header = Some(header);
+            self.header = Some(serde_json::from_slice(line).map_err(|_| wrong())?);
             return Ok(());
         }
         match serde_json::from_slice(line).map_err(|_| wrong())? {
@@ -210,119 +196,40 @@ impl Replay {
         Some(())
     }
 
-    /// What writing the bundle's rows into this database would do. Deletions come last.
+    /// The rows that are to be replayed. Acknowledged rows that were deleted in the bundle's database are left out:
+    /// what others have put there since is not deleted by an old deletion.
     ///
     /// # Errors
-    /// [`ReplayError::Incomplete`], or the database's.
-    pub fn plan(self, database: &mut ClientDatabase, rows: Rows) -> Result<Plan, ReplayError> {
+    /// [`ReplayError::Incomplete`].
+    pub fn choose(self, rows: Rows) -> Result<Chosen, ReplayError> {
         if !self.ended {
             return Err(ReplayError::Incomplete);
         }
-        let mut chosen = if rows == Rows::All { self.acknowledged } else { Gathered::new() };
+        let whole = self.holds_all();
+        let mut known = self.acknowledged;
+        let mut chosen = Gathered::new();
         // What was pending is the latest that was known of its rows.
-        for (name, row) in self.pending {
-            let known = chosen.entry(name).or_default();
-            known.causal_length = known.causal_length.max(row.causal_length);
-            known.key = row.key;
-            known.cells.extend(row.cells);
-        }
-        let shape = database.load()?.shape;
-        let mut plan = Plan::default();
-        let mut deletes = Vec::new();
-        for ((table, _), row) in chosen {
-            if plan.tables.last().is_none_or(|last| last.table != table) {
-                plan.tables.push(TablePlan { table: table.clone(), ..TablePlan::default() });
-            }
-            let (Some(told), known) = (plan.tables.last_mut(), known_table(&shape, &table, &row)) else { continue };
-            let Some(shape) = known else {
-                told.unknown += 1;
-                continue;
-            };
-            let dead = row.causal_length.is_multiple_of(2);
-            let here = present(database, shape, &row)?;
-            match (here, dead) {
-                (None, true) => told.equal += 1,
-                (Some(_), true) => {
-                    told.deleted += 1;
-                    deletes.push(delete(shape, row.key));
-                }
-                (None, false) => {
-                    told.added += 1;
-                    plan.statements.push(upsert(shape, row.key, row.cells));
-                }
-                (Some(here), false) => {
-                    let differing = differing(shape, &row, here, told);
-                    if differing.is_empty() {
-                        told.equal += 1;
-                    } else {
-                        told.overwritten += 1;
-                        plan.statements.push(upsert(shape, row.key, differing));
-                    }
+        for (name, mut row) in self.pending {
+            if let Some(old) = known.remove(&name) {
+                row.causal_length = row.causal_length.max(old.causal_length);
+                if rows == Rows::All {
+                    row.cells = old.cells.into_iter().chain(row.cells).collect();
+                } else {
+                    row.rest = old.cells;
                 }
             }
+            chosen.insert(name, row);
         }
-        plan.statements.append(&mut deletes);
-        Ok(plan)
-    }
-}
-
-/// The table's shape, where the row can be written: the key has as many columns, and one of the cells' is known.
-fn known_table<'a>(shape: &'a SchemaShape, name: &str, row: &Row) -> Option<&'a TableShape> {
-    let table = shape.tables.iter().find(|table| table.name == name)?;
-    let dead = row.causal_length.is_multiple_of(2);
-    let writable = dead || row.cells.is_empty() || row.cells.keys().any(|column| table.columns.contains(column));
-    (table.key.len() == row.key.len() && writable).then_some(table)
-}
-
-/// The row's cells as they are here, in the order of the shape's columns; `None` where the row isn't here.
-fn present(database: &mut ClientDatabase, table: &TableShape, row: &Row) -> Result<Option<Vec<Value>>, StatementError> {
-    let columns: Vec<String> = table.columns.iter().map(|column| quote(column)).collect();
-    let list = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-    let sql = format!("SELECT {list} FROM {} WHERE {}", quote(&table.name), is_key(table));
-    Ok(database.query(&sql, &row.key)?.rows.into_iter().next())
-}
-
-/// The bundle's cells that are here with another value.
-fn differing(table: &TableShape, row: &Row, here: Vec<Value>, told: &mut TablePlan) -> BTreeMap<String, Value> {
-    let mut differing = BTreeMap::new();
-    for (column, here) in table.columns.iter().zip(here) {
-        let Some(value) = row.cells.get(column).filter(|value| **value != here) else { continue };
-        if told.samples.len() < MAX_SAMPLES {
-            told.samples.push(Sample {
-                key: row.key.iter().map(save_value).collect(),
-                column: column.clone(),
-                here: save_value(&here),
-                bundle: save_value(value),
-            });
+        if rows == Rows::All {
+            chosen.extend(known.into_iter().filter(|(_, row)| row.lives()));
         }
-        differing.insert(column.clone(), value.clone());
+        let (live, dead): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|(_, row)| row.lives());
+        Ok(Chosen::new(live.into_iter().chain(dead).map(|((table, _), row)| (table, row)).collect(), whole))
     }
-    differing
 }
 
-fn is_key(table: &TableShape) -> String {
-    table.key.iter().map(|column| format!("{} IS ?", quote(column))).collect::<Vec<_>>().join(" AND ")
-}
-
-fn delete(table: &TableShape, key: Vec<Value>) -> (String, Vec<Value>) {
-    (format!("DELETE FROM {} WHERE {}", quote(&table.name), is_key(table)), key)
-}
-
-fn upsert(table: &TableShape, key: Vec<Value>, cells: BTreeMap<String, Value>) -> (String, Vec<Value>) {
-    let mut values = key;
-    let mut columns: Vec<String> = table.key.iter().map(|column| quote(column)).collect();
-    let conflict = columns.join(", ");
-    let mut updates = Vec::new();
-    for (column, value) in cells.into_iter().filter(|(column, _)| table.columns.contains(column)) {
-        let column = quote(&column);
-        updates.push(format!("{column} = excluded.{column}"));
-        columns.push(column);
-        values.push(value);
-    }
-    let what = if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
-    let places = vec!["?"; values.len()].join(", ");
-    let list = columns.join(", ");
-    let sql =
-        format!("INSERT INTO {} ({list}) VALUES ({places}) ON CONFLICT ({conflict}) DO {what}", quote(&table.name));
-    (sql, values)
+fn held_row(row: &Row, all: Option<&Row>, pending: bool) -> HeldRow {
+    let rest = all.into_iter().flat_map(|all| &all.cells);
+    let cells = rest.chain(&row.cells).map(|(column, value)| (column.clone(), excerpt(value))).collect();
+    HeldRow { key: row.key.iter().map(excerpt).collect(), pending, deleted: !row.lives(), cells }
 }
