@@ -26,34 +26,44 @@ pub enum Command {
     Bundle(BundleCommand),
 }
 
-/// What can be done with a bundle. Exit codes: 0 done, 1 error, 2 wrong arguments.
+/// What can be done with a bundle. Exit codes: 0 done, 1 error, or rows that could not be written, 2 wrong arguments.
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
-    /// What is in a bundle: whose it is, when and why it was saved, and how many rows of each table.
+    /// What is in a bundle: whose it is, when and why it was saved, how many rows of each table, and the first of them.
     Show {
         /// The bundle's file.
         file: PathBuf,
+        /// How many rows of each table are shown.
+        #[arg(long, default_value_t = 20, value_name = "ROWS")]
+        limit: usize,
         /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Write a bundle's rows into a database where they differ, as new local writes; says first what that does.
-    Apply {
-        /// The bundle's file.
-        file: PathBuf,
-        /// The local database file.
-        #[arg(long, value_name = "FILE")]
-        db: PathBuf,
-        /// Which rows.
-        #[arg(long, value_enum, default_value_t)]
-        rows: RowsChoice,
-        /// Only say what it would do.
-        #[arg(long)]
-        dry_run: bool,
-        /// As JSON, for programs.
-        #[arg(long)]
-        json: bool,
-    },
+    Apply(ApplyArguments),
+}
+
+/// Which bundle is written into which database.
+#[derive(Args, Clone, Debug)]
+pub struct ApplyArguments {
+    /// The bundle's file.
+    pub file: PathBuf,
+    /// The local database file; created when --schema names its schema.
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+    /// The schema file, whose first line is `-- schema: NAME NUMBER`; needed for a new database, or a new schema.
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+    /// Which rows.
+    #[arg(long, value_enum, default_value_t)]
+    pub rows: RowsChoice,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// As JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which rows of a bundle are written.

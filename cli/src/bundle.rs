@@ -1,28 +1,27 @@
 //! `greenlight bundle`: what a Nuke and Resync saved, shown and written into a database again.
 //!
-//! Where in the flow: beside sync; what is written here is sent by the next sync. Never changes a bundle, and never a
-//! database by halves.
+//! Where in the flow: beside sync; what is written here is sent by the next sync. Never changes a bundle, and touches no
+//! database before the whole bundle was read and found good.
+
+mod table;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
 
 use greenlight_core::replica::ClientStore;
-use greenlight_store::bundle::{Header, Plan, Replay, ReplayError, Rows, SavedValue, TablePlan};
-use greenlight_store::{ClientDatabase, Location, OpenError, Options};
+use greenlight_store::bundle::{Chosen, Header, Held, Refusal, Replay, ReplayError, Rows, Stopped, TablePlan, Written};
+use greenlight_store::{ClientDatabase, Location, Schema};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::args::{BundleCommand, RowsChoice};
-use crate::clock::wall_ms;
+use crate::ClientError;
+use crate::args::{ApplyArguments, BundleCommand, RowsChoice};
+use crate::command::{open, options, read_schema};
 
 /// The longest line that is read, in bytes: a value of the largest size as JSON, or a piece of a database's file.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// Characters of a text that are shown.
-const MAX_SHOWN: usize = 40;
 
 /// Why a bundle could not be shown or written.
 #[derive(Debug, Error)]
@@ -33,31 +32,38 @@ enum BundleError {
     Line(PathBuf),
     #[error("{0} can't be used: {1}")]
     Bundle(PathBuf, ReplayError),
-    #[error("{0} is not there; `greenlight sync now` with --schema makes it")]
-    NoDatabase(PathBuf),
-    #[error("{0} can't be opened: {1}")]
-    Database(PathBuf, OpenError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error("the bundle is of schema `{bundle}`, and {file} of `{database}`")]
     Schema { file: PathBuf, bundle: String, database: String },
-    #[error("{0}; nothing was written")]
-    Write(#[from] ReplayError),
+    #[error(
+        "{file} has another form of its schema than {schema} says, and a dry run does not change that; leave out --schema"
+    )]
+    Migration { file: PathBuf, schema: PathBuf },
+    #[error("what it would do can't be told: {0}; nothing was written")]
+    Plan(ReplayError),
+    #[error("{error}; {} rows were written before that, and stay. Run it again to go on", .written.rows)]
+    Stopped { written: Written, error: ReplayError },
+    #[error("{0} rows could not be written; they are still in the bundle")]
+    Refused(u64),
     #[error("the system refused what this needs: {0}")]
     System(String),
 }
 
+impl From<Stopped> for BundleError {
+    fn from(Stopped { written, error }: Stopped) -> Self {
+        Self::Stopped { written, error }
+    }
+}
+
 /// What `show --json` prints.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Shown<'a> {
     #[serde(flatten)]
     header: &'a Header,
-    tables: Vec<ShownTable>,
-}
-
-#[derive(Serialize)]
-struct ShownTable {
-    table: String,
-    pending: u64,
-    all: u64,
+    whole: bool,
+    tables: Vec<Held>,
 }
 
 /// What `apply --json` prints.
@@ -65,14 +71,17 @@ struct ShownTable {
 struct Applied<'a> {
     rows: u64,
     written: bool,
+    whole: bool,
+    refused: u64,
+    refusals: &'a [Refusal],
     tables: &'a [TablePlan],
 }
 
 /// Runs the command and says how it ended.
 pub(crate) fn run(command: BundleCommand) -> ExitCode {
     let done = match command {
-        BundleCommand::Show { file, json } => show(&file, json),
-        BundleCommand::Apply { file, db, rows, dry_run, json } => apply(&file, &db, rows, dry_run, json),
+        BundleCommand::Show { file, limit, json } => show(&file, limit, json),
+        BundleCommand::Apply(arguments) => apply(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,7 +92,8 @@ pub(crate) fn run(command: BundleCommand) -> ExitCode {
     }
 }
 
-fn read(file: &Path) -> Result<Replay, BundleError> {
+/// All of the bundle, and its first line.
+fn read(file: &Path) -> Result<(Replay, Header), BundleError> {
     let failed = |error| BundleError::File(file.to_owned(), error);
     let mut lines = BufReader::new(File::open(file).map_err(failed)?);
     let mut replay = Replay::default();
@@ -103,107 +113,89 @@ fn read(file: &Path) -> Result<Replay, BundleError> {
         }
         replay.take(&line).map_err(|error| BundleError::Bundle(file.to_owned(), error))?;
     }
-    if replay.is_complete() { Ok(replay) } else { Err(BundleError::Bundle(file.to_owned(), ReplayError::Incomplete)) }
+    match replay.header().cloned() {
+        Some(header) if replay.is_complete() => Ok((replay, header)),
+        _ => Err(BundleError::Bundle(file.to_owned(), ReplayError::Incomplete)),
+    }
 }
 
-fn show(file: &Path, json: bool) -> Result<(), BundleError> {
-    let replay = read(file)?;
-    let Some(header) = replay.header() else {
-        return Err(BundleError::Bundle(file.to_owned(), ReplayError::Incomplete));
-    };
-    let tables = replay.tables();
+fn show(file: &Path, limit: usize, json: bool) -> Result<(), BundleError> {
+    let (replay, header) = read(file)?;
+    let (whole, tables) = (replay.holds_all(), replay.held(limit));
     if json {
-        let tables = tables.into_iter().map(|(table, pending, all)| ShownTable { table, pending, all }).collect();
-        return print(&Shown { header, tables });
+        return print(&Shown { header: &header, whole, tables });
     }
-    let saved = UNIX_EPOCH + Duration::from_millis(header.created_at);
-    println!("Bundle {} of database `{}`", header.id, header.name);
-    println!("  saved     {}, reason {}", httpdate::fmt_http_date(saved), header.reason);
-    println!("  schema    {} {}", header.schema_name, header.schema_number);
-    println!("  site      {}", header.site_id);
-    println!("  server    {}", header.server_site_id.as_deref().unwrap_or("none yet"));
-    println!("  pending   {} changes", header.changes);
-    println!();
-    println!("{:<32} {:>12} {:>12}", "rows of", "pending", "in all");
-    let whole = tables.iter().any(|(_, _, all)| *all > 0);
-    for (table, pending, all) in tables {
-        let all = if whole { all.to_string() } else { "not saved".to_owned() };
-        println!("{table:<32} {pending:>12} {all:>12}");
+    table::header(&header);
+    table::counts(&tables, whole);
+    for held in &tables {
+        table::rows(held, whole);
     }
     Ok(())
 }
 
-fn apply(file: &Path, db: &Path, rows: RowsChoice, dry_run: bool, json: bool) -> Result<(), BundleError> {
-    let replay = read(file)?;
-    let mut database = open(db)?;
-    let state = database.load().map_err(ReplayError::from)?;
-    if let Some(header) = replay.header()
-        && header.schema_name != state.schema.name
-    {
-        let (bundle, database) = (header.schema_name.clone(), state.schema.name);
-        return Err(BundleError::Schema { file: db.to_owned(), bundle, database });
-    }
-    let rows = match rows {
+fn apply(arguments: &ApplyArguments) -> Result<(), BundleError> {
+    let ApplyArguments { file, db, rows, dry_run, json, .. } = arguments;
+    let (replay, header) = read(file)?;
+    let chosen = replay.choose(match rows {
         RowsChoice::Unacknowledged => Rows::Unacknowledged,
         RowsChoice::All => Rows::All,
-    };
-    let plan = replay.plan(&mut database, rows)?;
-    let (count, tables) = (plan.rows(), plan.tables.clone());
+    });
+    let chosen = chosen.map_err(|error| BundleError::Bundle(file.clone(), error))?;
+    let mut database = open_for(arguments, &header)?;
+    let plan = chosen.plan(&mut database).map_err(BundleError::Plan)?;
     if !json {
-        tell(&tables);
-    }
-    if !dry_run {
-        write(&mut database, plan)?;
-    }
-    if json {
-        return print(&Applied { rows: count, written: !dry_run, tables: &tables });
-    }
-    match (count, dry_run) {
-        (0, _) => println!("Nothing differs from what is here."),
-        (_, true) => println!("{count} rows would be written. Nothing was: this was a dry run."),
-        (_, false) => println!("{count} rows are written. The next sync sends them."),
-    }
-    Ok(())
-}
-
-/// All of it, or nothing.
-fn write(database: &mut ClientDatabase, plan: Plan) -> Result<(), BundleError> {
-    database.begin_transaction().map_err(ReplayError::from)?;
-    let written = plan.write(database).and_then(|_| Ok(database.commit_transaction()?));
-    if written.is_err() {
-        database.rollback_transaction();
-    }
-    written.map(drop).map_err(BundleError::from)
-}
-
-fn open(db: &Path) -> Result<ClientDatabase, BundleError> {
-    if !db.exists() {
-        return Err(BundleError::NoDatabase(db.to_owned()));
-    }
-    let options = Options::system(Location::File(db.to_owned()), wall_ms);
-    let options = options.map_err(|error| BundleError::System(error.to_string()))?;
-    ClientDatabase::reopen(options).map_err(|error| BundleError::Database(db.to_owned(), error))
-}
-
-fn tell(tables: &[TablePlan]) {
-    println!("{:<28} {:>8} {:>11} {:>8} {:>8} {:>8}", "rows of", "added", "overwritten", "deleted", "equal", "unknown");
-    for table in tables {
-        let TablePlan { table: name, added, overwritten, deleted, equal, unknown, samples } = table;
-        println!("{name:<28} {added:>8} {overwritten:>11} {deleted:>8} {equal:>8} {unknown:>8}");
-        for sample in samples {
-            let key = sample.key.iter().map(text).collect::<Vec<_>>().join(", ");
-            println!("  ({key}) {}: {} becomes {}", sample.column, text(&sample.here), text(&sample.bundle));
+        table::plan(&plan.tables);
+        if matches!(rows, RowsChoice::All) && !plan.whole {
+            println!("The bundle holds only what was not acknowledged: these are all of its rows.");
         }
     }
+    let written = if *dry_run { Written::default() } else { write(chosen, &mut database)? };
+    let Written { refused, refusals, .. } = &written;
+    let count = if *dry_run { plan.rows } else { written.rows };
+    if *json {
+        let (written, refused) = (!dry_run, *refused);
+        print(&Applied { rows: count, written, whole: plan.whole, refused, refusals, tables: &plan.tables })?;
+    } else {
+        table::refusals(refusals);
+        match (count, dry_run) {
+            (0, _) if *refused == 0 => println!("Nothing differs from what is in {}.", db.display()),
+            (_, true) => println!("{count} rows would be written. Nothing was: this was a dry run."),
+            (_, false) => println!("{count} rows are written. The next sync sends them."),
+        }
+    }
+    if *refused > 0 { Err(BundleError::Refused(*refused)) } else { Ok(()) }
 }
 
-/// A value as a person reads it.
-fn text(value: &Option<SavedValue>) -> String {
-    match value {
-        None => "NULL".to_owned(),
-        Some(SavedValue::Integer(digits) | SavedValue::Real(digits)) => digits.clone(),
-        Some(SavedValue::Text(text)) => format!("{:?}", text.chars().take(MAX_SHOWN).collect::<String>()),
-        Some(SavedValue::Blob(encoded)) => format!("a blob of {} bytes", encoded.len() / 4 * 3),
+fn write(chosen: Chosen, database: &mut ClientDatabase) -> Result<Written, BundleError> {
+    Ok(chosen.write(database)?)
+}
+
+/// The database that is written to. A dry run creates and changes none: where there is no file it looks at an empty
+/// database of the schema.
+fn open_for(arguments: &ApplyArguments, header: &Header) -> Result<ClientDatabase, BundleError> {
+    let ApplyArguments { db, schema: file, dry_run, .. } = arguments;
+    let fits = |name: &str| {
+        let (bundle, database) = (header.schema_name.clone(), name.to_owned());
+        let differs = bundle != database;
+        if differs { Err(BundleError::Schema { file: db.clone(), bundle, database }) } else { Ok(()) }
+    };
+    let schema: Option<Schema> = file.as_deref().map(read_schema).transpose()?;
+    if let Some(schema) = &schema {
+        fits(&schema.id().name)?;
+    }
+    let mut database = match (&schema, dry_run) {
+        (Some(schema), true) if !db.exists() => ClientDatabase::open(options(Location::Memory)?, schema)
+            .map_err(|source| ClientError::Database { file: db.clone(), source })?,
+        (_, true) => open(db, None)?,
+        (schema, false) => open(db, schema.as_ref())?,
+    };
+    let state = database.load().map_err(|fault| BundleError::Plan(fault.into()))?;
+    fits(&state.schema.name)?;
+    match (schema, file) {
+        (Some(schema), Some(file)) if *schema.id() != state.schema => {
+            Err(BundleError::Migration { file: db.clone(), schema: file.clone() })
+        }
+        _ => Ok(database),
     }
 }
 

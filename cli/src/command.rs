@@ -2,6 +2,7 @@
 //!
 //! Where in the flow: behind the argument parser. Never prints anything twice.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ async fn follow(
         token: Token::find(place.token_file.as_deref()),
         agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")),
     };
-    let client = Client::start(open(&place)?, settings)?;
+    let schema = place.schema.as_deref().map(read_schema).transpose()?;
+    let client = Client::start(open(&place.db, schema.as_ref())?, settings)?;
     let mut display = Display::new(place.quiet);
     let outcome = how(&client, &mut display).await;
     display.finish();
@@ -74,21 +76,26 @@ async fn follow(
     Ok(outcome)
 }
 
-fn open(place: &Place) -> Result<ClientDatabase, ClientError> {
-    let location = Location::File(place.db.clone());
-    let options = Options::system(location, wall_ms).map_err(|error| ClientError::System(error.to_string()))?;
-    let database = |source| ClientError::Database { file: place.db.clone(), source };
-    let Some(file) = &place.schema else {
-        if !place.db.exists() {
-            return Err(ClientError::NoDatabase(place.db.clone()));
-        }
-        return ClientDatabase::reopen(options).map_err(database);
+/// Opens a database, brought to the schema where one is given, and then created where it is not there.
+pub(crate) fn open(db: &Path, schema: Option<&Schema>) -> Result<ClientDatabase, ClientError> {
+    let options = options(Location::File(db.to_owned()))?;
+    let opened = match schema {
+        None if !db.exists() => return Err(ClientError::NoDatabase(db.to_owned())),
+        None => ClientDatabase::reopen(options),
+        Some(schema) => ClientDatabase::open(options, schema),
     };
+    opened.map_err(|source| ClientError::Database { file: db.to_owned(), source })
+}
+
+/// This machine's clock and random numbers.
+pub(crate) fn options(location: Location) -> Result<Options, ClientError> {
+    Options::system(location, wall_ms).map_err(|error| ClientError::System(error.to_string()))
+}
+
+pub(crate) fn read_schema(file: &Path) -> Result<Schema, ClientError> {
     let text =
-        std::fs::read_to_string(file).map_err(|source| ClientError::SchemaFile { file: file.clone(), source })?;
-    let schema =
-        Schema::parse(&text).map_err(|error| ClientError::Schema { file: file.clone(), why: error.to_string() })?;
-    ClientDatabase::open(options, &schema).map_err(database)
+        std::fs::read_to_string(file).map_err(|source| ClientError::SchemaFile { file: file.to_owned(), source })?;
+    Schema::parse(&text).map_err(|error| ClientError::Schema { file: file.to_owned(), why: error.to_string() })
 }
 
 /// Until both are in step, or it can't go on.
