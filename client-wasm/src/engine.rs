@@ -5,16 +5,14 @@
 
 use std::path::PathBuf;
 
-use greenlight_core::replica::{Author, ClientStore, ReadPosition, ReadRequest};
-use greenlight_core::status::Reason;
-use greenlight_core::{Cursor, Status, StatusState, Version};
-use greenlight_store::bundle::{self, Header, Line, PIECE_BYTES, Plan, Replay, Rows};
-use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema, Shelf};
-use js_sys::{Array, Uint8Array};
+use greenlight_core::replica::ClientStore;
+use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema, Shelf, bundle};
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::boundary::{self, Failure, Integers};
+use crate::bundles::{Replaying, Saving};
 use crate::driver::{self, Driver};
 use crate::pool::{FILE, Pool};
 use crate::requests;
@@ -47,7 +45,7 @@ pub async fn open_engine(name: String, schema: String, memory: bool, seed: u64) 
         pool,
         database: Some(database),
         driver: Driver::new(seed),
-        replay: Replay::default(),
+        replaying: Replaying::default(),
         saving: None,
     };
     engine.with(|database, driver| {
@@ -68,27 +66,17 @@ fn open_database(memory: bool, schema: &Schema) -> Result<ClientDatabase, Failur
 /// A database with its session.
 #[wasm_bindgen]
 pub struct Engine {
-    name: String,
+    pub(crate) name: String,
     schema: Schema,
     /// None in memory.
-    pool: Option<Pool>,
+    pub(crate) pool: Option<Pool>,
     /// None once closed, and while its file is read out.
-    database: Option<ClientDatabase>,
-    driver: Driver,
-    /// What was read of the bundle that is about to be replayed.
-    replay: Replay,
-    saving: Option<Saving>,
-}
-
-/// A bundle that is being written.
-struct Saving {
-    /// Where the next page of changes begins; the outer None when they are done.
-    next: Option<ReadRequest>,
-    /// Every change of the database, after those that are pending; the same, where it is saved whole.
-    all: Option<ReadRequest>,
-    /// How much of the database's file is written; None when it isn't wanted.
-    file: Option<u64>,
-    lines: u64,
+    pub(crate) database: Option<ClientDatabase>,
+    pub(crate) driver: Driver,
+    /// The bundle that is about to be replayed, or shown.
+    pub(crate) replaying: Replaying,
+    /// The bundle that is being written.
+    pub(crate) saving: Option<Saving>,
 }
 
 #[wasm_bindgen]
@@ -122,7 +110,7 @@ impl Engine {
 
     /// Commits it, under an id by which a repeated commit is known.
     pub fn commit(&mut self, id: &str) -> Result<(), JsValue> {
-        Ok(self.with(|database, driver| finish(database, driver, id, 0))?)
+        Ok(self.with(|database, driver| finish(database, driver, Some((id, 0))))?)
     }
 
     /// Drops it.
@@ -215,74 +203,6 @@ impl Engine {
         })?)
     }
 
-    /// Begins a bundle: returns its first line. `whole` asks for all of the database too, its changes and its file,
-    /// where what is acknowledged may exist nowhere else: the server is not of the lineage that this database was in
-    /// step with, or its rows differ.
-    pub fn bundle_begin(&mut self, id: String, created_at: f64, whole: bool) -> Result<Uint8Array, JsValue> {
-        let Status { state, reason, .. } = self.driver.status();
-        let lost = state == StatusState::Incompatible || reason == Reason::Diverged;
-        let reason = serde_json::to_value(reason).map_err(Failure::from)?;
-        let loaded = self.with(|database, _| Ok(database.load()?))?;
-        let reason = reason.as_str().unwrap_or_default().to_owned();
-        let header = Header::new(id, self.name.clone(), created_at as u64, reason, &loaded);
-        let whole = whole && self.pool.is_some() && lost;
-        let until = Cursor { version: loaded.outbox.head, ..Cursor::ZERO };
-        let first =
-            ReadRequest { since: loaded.acknowledged.version, until: Some(until), after: None, author: Author::Own };
-        let all = ReadRequest { since: Version::ZERO, until: None, after: None, author: Author::Any };
-        self.saving = Some(Saving { next: Some(first), all: whole.then_some(all), file: whole.then_some(0), lines: 1 });
-        Ok(Uint8Array::from(&bundle::line(&header).map_err(Failure::from)?[..]))
-    }
-
-    /// More lines of the bundle; undefined when it is complete.
-    pub fn bundle_next(&mut self) -> Result<Option<Uint8Array>, JsValue> {
-        let Some(mut saving) = self.saving.take() else { return Ok(None) };
-        let mut lines = Vec::new();
-        let goes_on = if let Some(request) = saving.next.take() {
-            saving.next = self.save_changes(&request, false, &mut lines, &mut saving.lines)?;
-            true
-        } else if let Some(request) = saving.all.take() {
-            saving.all = self.save_changes(&request, true, &mut lines, &mut saving.lines)?;
-            true
-        } else if let Some(at) = saving.file {
-            saving.file = self.save_file(at, &mut lines, &mut saving.lines)?;
-            true
-        } else {
-            put(&Line::End { end: saving.lines }, &mut lines, &mut saving.lines)?;
-            false
-        };
-        self.saving = goes_on.then_some(saving);
-        Ok(Some(Uint8Array::from(&lines[..])))
-    }
-
-    /// The bundle is written, or given up: the database is open again.
-    pub fn bundle_end(&mut self) -> Result<(), JsValue> {
-        self.saving = None;
-        Ok(self.reopen()?)
-    }
-
-    /// Takes in lines of a bundle that is to be replayed.
-    pub fn replay_take(&mut self, lines: &[u8]) -> Result<(), JsValue> {
-        let taken = self.replay.take(lines);
-        if taken.is_err() {
-            self.replay = Replay::default();
-        }
-        Ok(taken.map_err(Failure::from)?)
-    }
-
-    /// What writing what was taken in would do; it has to be taken in again to be written. `all` as in [`Rows::All`].
-    pub fn replay_plan(&mut self, all: bool) -> Result<JsValue, JsValue> {
-        let plan = self.plan(all)?;
-        let tables = driver::to_js(&plan.tables)?;
-        Ok(boundary::object([("rows", (plan.rows() as f64).into()), ("tables", tables)]))
-    }
-
-    /// Writes what was taken in, as one transaction of this id. Returns how many rows were written.
-    pub fn replay_write(&mut self, id: &str, all: bool) -> Result<f64, JsValue> {
-        let plan = self.plan(all)?;
-        Ok(self.write(id, |database| Ok(plan.write(database)? as i64))? as f64)
-    }
-
     /// Drops the database's files and opens it empty; the session starts over.
     pub fn start_over(&mut self) -> Result<(), JsValue> {
         let tables = self.with(|database, _| Ok(database.load()?.shape.tables))?;
@@ -310,7 +230,7 @@ impl Engine {
 }
 
 impl Engine {
-    fn with<T>(
+    pub(crate) fn with<T>(
         &mut self,
         job: impl FnOnce(&mut ClientDatabase, &mut Driver) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -318,12 +238,6 @@ impl Engine {
             Some(database) => job(database, &mut self.driver),
             None => Err(Failure::new("closed", CLOSED)),
         }
-    }
-
-    fn plan(&mut self, all: bool) -> Result<Plan, Failure> {
-        let replay = std::mem::take(&mut self.replay);
-        let rows = if all { Rows::All } else { Rows::Unacknowledged };
-        self.with(|database, _| Ok(replay.plan(database, rows)?))
     }
 
     fn tell(
@@ -351,7 +265,7 @@ impl Engine {
             }
             database.begin_transaction()?;
             match work(database) {
-                Ok(changes) => finish(database, driver, id, changes).map(|()| changes),
+                Ok(changes) => finish(database, driver, Some((id, changes))).map(|()| changes),
                 Err(failure) => {
                     database.rollback_transaction();
                     if let Some(fault) = failure.full() {
@@ -364,40 +278,7 @@ impl Engine {
         })
     }
 
-    fn save_changes(
-        &mut self,
-        request: &ReadRequest,
-        acknowledged: bool,
-        lines: &mut Vec<u8>,
-        count: &mut u64,
-    ) -> Result<Option<ReadRequest>, Failure> {
-        if request.until.is_some_and(|until| until.version <= request.since) {
-            return Ok(None);
-        }
-        let chunk = self.with(|database, _| Ok(database.read(request)?))?;
-        let changes = chunk.changes.decode().map_err(|error| Failure::new("storage", error.to_string()))?;
-        for change in &changes {
-            put(&bundle::save(change, acknowledged), lines, count)?;
-        }
-        let next: Option<ReadPosition> = chunk.next;
-        let until = Some(chunk.until);
-        Ok(next.map(|position| ReadRequest { until, after: Some(position), ..request.clone() }))
-    }
-
-    /// One piece of the file; the database is closed for it until `bundle_end`.
-    fn save_file(&mut self, at: u64, lines: &mut Vec<u8>, count: &mut u64) -> Result<Option<u64>, Failure> {
-        self.database = None;
-        let Some(pool) = &self.pool else { return Ok(None) };
-        let mut piece = vec![0; PIECE_BYTES];
-        let read = pool.read_file(at, &mut piece)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        put(&bundle::piece(&piece[..read]), lines, count)?;
-        Ok(Some(at + read as u64))
-    }
-
-    fn reopen(&mut self) -> Result<(), Failure> {
+    pub(crate) fn reopen(&mut self) -> Result<(), Failure> {
         if self.database.is_none() {
             self.database = Some(open_database(self.pool.is_none(), &self.schema)?);
         }
@@ -405,9 +286,15 @@ impl Engine {
     }
 }
 
-/// Records the id and commits; nothing of the transaction stays when that fails.
-fn finish(database: &mut ClientDatabase, driver: &mut Driver, id: &str, changes: i64) -> Result<(), Failure> {
-    if let Err(fault) = requests::record(database, id, changes) {
+/// Records the id, with how many rows were changed, and commits; nothing of the transaction stays when that fails.
+pub(crate) fn finish(
+    database: &mut ClientDatabase,
+    driver: &mut Driver,
+    done: Option<(&str, i64)>,
+) -> Result<(), Failure> {
+    if let Some((id, changes)) = done
+        && let Err(fault) = requests::record(database, id, changes)
+    {
         database.rollback_transaction();
         driver.could_not_write(fault.clone());
         driver.pump(database);
@@ -424,12 +311,6 @@ fn finish(database: &mut ClientDatabase, driver: &mut Driver, id: &str, changes:
             Err(fault.into())
         }
     }
-}
-
-fn put(what: &Line, lines: &mut Vec<u8>, count: &mut u64) -> Result<(), Failure> {
-    lines.extend_from_slice(&bundle::line(what)?);
-    *count += 1;
-    Ok(())
 }
 
 /// 64 random bits of the browser's.

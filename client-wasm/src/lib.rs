@@ -7,6 +7,8 @@
 #[cfg(target_family = "wasm")]
 mod boundary;
 #[cfg(target_family = "wasm")]
+mod bundles;
+#[cfg(target_family = "wasm")]
 mod driver;
 #[cfg(target_family = "wasm")]
 pub mod engine;

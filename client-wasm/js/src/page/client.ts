@@ -5,7 +5,7 @@ import { discardBundle, listBundles, readBundle } from "../shared/bundles.js";
 import { GreenlightError } from "../shared/error.js";
 import { OPEN_LIMIT_MS, TRANSACTION_RERUNS } from "../shared/limits.js";
 import { toObjects, type Rows } from "../shared/rows.js";
-import type { BundleInfo, Greenlight, Query, ReplayOptions, ReplayPlan, Row, SetAside, Tx, Value } from "../shared/types.js";
+import type { BundleInfo, Greenlight, Query, ReplayOptions, ReplayPlan, ReplayResult, Row, SetAside, Tx, Value } from "../shared/types.js";
 import { follow } from "./lifecycle.js";
 import { Link } from "./link.js";
 import type { CheckedOptions } from "./options.js";
@@ -167,8 +167,8 @@ export class Client implements Greenlight {
     return (await this.#link.call({ kind: "preview", bundle: id, all: options.rows === "all" })) as ReplayPlan;
   }
 
-  async replayBundle(id: string, options: ReplayOptions = {}): Promise<{ written: number }> {
-    return (await this.#link.call({ kind: "replay", bundle: id, all: options.rows === "all" })) as { written: number };
+  async replayBundle(id: string, options: ReplayOptions = {}): Promise<ReplayResult> {
+    return (await this.#link.call({ kind: "replay", bundle: id, all: options.rows === "all" })) as ReplayResult;
   }
 
   async exportPending(): Promise<Blob> {

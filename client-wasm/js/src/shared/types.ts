@@ -70,8 +70,11 @@ export interface Greenlight {
   discardBundle(id: string): Promise<void>;
   /** What `replayBundle` would do, without doing it. */
   previewBundle(id: string, options?: ReplayOptions): Promise<ReplayPlan>;
-  /** Writes a bundle's rows again where they differ from what is here, as new local writes, in one transaction. */
-  replayBundle(id: string, options?: ReplayOptions): Promise<{ written: number }>;
+  /**
+   * Writes a bundle's rows again where they differ from what is here, as new local writes, in transactions of at most
+   * a thousand rows. One that was cut off may be repeated: what is equal already is not written.
+   */
+  replayBundle(id: string, options?: ReplayOptions): Promise<ReplayResult>;
   /** What the server has not acknowledged, in a bundle's format, without changing anything. */
   exportPending(): Promise<Blob>;
   /** The same, counted by table. */
@@ -111,6 +114,8 @@ export interface ReplayOptions {
 export interface ReplayPlan {
   /** How many rows would be written or deleted. */
   rows: number;
+  /** Whether the bundle holds everything that was in the database; else "all" means no more than "unacknowledged". */
+  whole: boolean;
   tables: {
     table: string;
     /** Rows that are not here; that are here with other values; that the bundle deletes; that need nothing. */
@@ -120,8 +125,10 @@ export interface ReplayPlan {
     equal: number;
     /** Rows that can't be written, since their table, key or columns are unknown here. */
     unknown: number;
-    /** Some of the cells that would be overwritten. */
-    samples: { key: SavedValue[]; column: string; here: SavedValue; bundle: SavedValue }[];
+    /** Columns that are unknown here; their cells stay in the bundle. At most 20. */
+    unknownColumns: string[];
+    /** Some of the cells that would be overwritten: at most 20. */
+    samples: { key: Excerpt[]; column: string; here: Excerpt; bundle: Excerpt }[];
   }[];
 }
 
@@ -136,6 +143,19 @@ export interface SetAside {
   /** Milliseconds since 1970. */
   since: number;
 }
+
+/** What a replay has done. */
+export interface ReplayResult {
+  /** Rows written or deleted. */
+  written: number;
+  /** Rows that a constraint of the schema did not let in; they stay in the bundle. */
+  refused: number;
+  /** Some of them, at most 20, with SQLite's sentence. */
+  refusals: { table: string; key: Excerpt[]; why: string }[];
+}
+
+/** A value's beginning: texts and blobs are cut to 240 bytes, and `of_bytes` says how long the whole is. */
+export type Excerpt = null | (NonNullable<SavedValue> & { of_bytes?: number });
 
 /** A value as bundles spell it: exact by type, numbers in digits, blobs in base64. */
 export type SavedValue = null | { integer: string } | { real: string } | { text: string } | { blob: string };

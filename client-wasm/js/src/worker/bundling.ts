@@ -3,18 +3,21 @@
 //   1. the bundle is written under a passing name, flushed, and renamed: now it is complete;
 //   2. a marker is written: from here on the nuke is finished, after a crash at the next open;
 //   3. the database is dropped and opened empty;
-//   4. the marker is removed.
+//   4. a file says that this call was carried out, and the marker is removed. The answer may be lost with its tab: the
+//      next leading tab is asked again, and must not drop what was written since.
 //
-// Before 2 a crash leaves the database as it was, and at most a half-written file that the next open removes.
+// Before 2 a crash leaves the database as it was, and at most a half-written file that the next open removes. Marker and
+// that file are empty: their names hold the ids of call and bundle, so each is there whole or not at all.
 
 import { bundleFile, bundleFolder, describe, readBundle } from "../shared/bundles.js";
 import { GreenlightError } from "../shared/error.js";
 import { randomId } from "../shared/random.js";
-import type { BundleInfo, ReplayPlan } from "../shared/types.js";
+import type { BundleInfo, ReplayPlan, ReplayResult } from "../shared/types.js";
 import type { Engine } from "./engine.js";
 
 const UNFINISHED = ".part";
 const MARKER = "nuke-under-way";
+const DONE = "nuke-done";
 /** How much of a bundle is read at once, in bytes. */
 const READ_BYTES = 1 << 20;
 const NEWLINE = 10;
@@ -26,16 +29,37 @@ export function exportBundle(engine: Engine): Blob {
   return new Blob(lines, { type: "application/jsonl" });
 }
 
-/** Saves, drops, starts over. */
-export async function nuke(engine: Engine, name: string): Promise<BundleInfo> {
+/** The engine has lost hold of its database, which is as its files say: only opening them anew goes on. */
+export class DatabaseLost extends Error {
+  constructor(
+    cause: unknown,
+    /** Whether the call may be carried out again. */
+    readonly again: boolean,
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+/**
+ * Saves, drops, starts over: once for each call, however often that is sent. `lasting`: the database has files, so that
+ * a nuke that is cut off has something to finish.
+ */
+export async function nuke(engine: Engine, name: string, call: string, lasting: boolean): Promise<BundleInfo> {
   const folder = await bundleFolder(name, true);
   if (folder === null) {
     throw new GreenlightError("opfs_unavailable", "There is no place to save a bundle here. Export what is pending first.");
   }
+  for (const file of await filesOf(folder)) {
+    const [done, before, bundle] = file.split(".");
+    if (done !== DONE) continue;
+    if (before === call && bundle !== undefined) return describe(await readBundle(name, bundle));
+    await folder.removeEntry(file);
+  }
   const id = randomId();
   const info = await save(engine, folder, id);
-  await folder.getFileHandle(MARKER, { create: true });
-  await startOver(engine, folder);
+  const marker = lasting ? [MARKER, call, id].join(".") : null;
+  if (marker !== null) await folder.getFileHandle(marker, { create: true });
+  await startOver(engine, folder, marker);
   return info;
 }
 
@@ -43,30 +67,36 @@ export async function nuke(engine: Engine, name: string): Promise<BundleInfo> {
 export async function recover(engine: Engine, name: string): Promise<void> {
   const folder = await bundleFolder(name, false);
   if (folder === null) return;
-  let underWay = false;
-  const unfinished: string[] = [];
-  for await (const file of folder.keys()) {
-    if (file === MARKER) underWay = true;
-    if (file.endsWith(UNFINISHED)) unfinished.push(file);
-  }
-  for (const file of unfinished) await folder.removeEntry(file);
-  if (underWay) await startOver(engine, folder);
+  const files = await filesOf(folder);
+  for (const file of files) if (file.endsWith(UNFINISHED)) await folder.removeEntry(file);
+  for (const file of files) if (file.split(".")[0] === MARKER) await startOver(engine, folder, file);
 }
 
 /** What replaying a bundle would do. */
 export async function preview(engine: Engine, name: string, bundle: string, all: boolean): Promise<ReplayPlan> {
-  await takeIn(engine, name, bundle);
-  return engine.replay_plan(all);
+  await takeIn(engine, name, bundle, all);
+  for (;;) {
+    const plan = engine.replay_plan_some();
+    if (plan !== undefined) return plan;
+    await breath();
+  }
 }
 
-/** Writes a bundle's rows again; `id` makes it happen once. */
-export async function replay(engine: Engine, name: string, bundle: string, all: boolean, id: string): Promise<{ written: number }> {
-  await takeIn(engine, name, bundle);
-  return { written: engine.replay_write(id, all) };
+/** Writes a bundle's rows again; once it is finished, the same `id` does nothing more. */
+export async function replay(engine: Engine, name: string, bundle: string, all: boolean, id: string): Promise<ReplayResult> {
+  const before = engine.replay_done(id);
+  if (before !== undefined) return { written: before, refused: 0, refusals: [] };
+  await takeIn(engine, name, bundle, all);
+  for (;;) {
+    const done = engine.replay_write_some(id);
+    if (done !== undefined) return { written: done.rows, refused: done.refused, refusals: done.refusals };
+    await breath();
+  }
 }
 
-async function takeIn(engine: Engine, name: string, bundle: string): Promise<void> {
+async function takeIn(engine: Engine, name: string, bundle: string, all: boolean): Promise<void> {
   const file = await readBundle(name, bundle);
+  engine.replay_begin();
   let rest = new Uint8Array();
   for (let at = 0; at < file.size; at += READ_BYTES) {
     const read = new Uint8Array(await file.slice(at, at + READ_BYTES).arrayBuffer());
@@ -77,11 +107,30 @@ async function takeIn(engine: Engine, name: string, bundle: string): Promise<voi
     engine.replay_take(lines.subarray(0, end));
     rest = lines.slice(end);
   }
+  engine.replay_choose(all);
 }
 
-async function startOver(engine: Engine, folder: FileSystemDirectoryHandle): Promise<void> {
-  engine.start_over();
-  await folder.removeEntry(MARKER);
+/** Lets the socket, the timer and the beat have their turn in between. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+async function filesOf(folder: FileSystemDirectoryHandle): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of folder.keys()) files.push(file);
+  return files;
+}
+
+/** `marker` is the file's name that says which call is carried out and which bundle it saved; in memory there is none. */
+async function startOver(engine: Engine, folder: FileSystemDirectoryHandle, marker: string | null): Promise<void> {
+  try {
+    engine.start_over();
+  } catch (error) {
+    throw new DatabaseLost(error, marker !== null);
+  }
+  if (marker === null) return;
+  await folder.getFileHandle(marker.replace(MARKER, DONE), { create: true });
+  await folder.removeEntry(marker);
 }
 
 async function save(engine: Engine, folder: FileSystemDirectoryHandle, id: string): Promise<BundleInfo> {
@@ -114,7 +163,11 @@ function* bundleChunks(engine: Engine, id: string, whole: boolean): Generator<Ui
       yield chunk as Uint8Array<ArrayBuffer>;
     }
   } finally {
-    engine.bundle_end();
+    try {
+      engine.bundle_end();
+    } catch (error) {
+      throw new DatabaseLost(error, false);
+    }
   }
 }
 

@@ -6,7 +6,7 @@
 import init from "../greenlight.js";
 import { GreenlightError } from "../shared/error.js";
 import type { Rows } from "../shared/rows.js";
-import type { Integers, ReplayPlan, SetAside, Status, Value } from "../shared/types.js";
+import type { Integers, ReplayPlan, ReplayResult, SetAside, Status, Value } from "../shared/types.js";
 
 /** What to do on the socket, in order. */
 export type SocketAction =
@@ -56,20 +56,26 @@ export interface Engine {
   /** Tries them again; how many could be applied. */
   retry_quarantined(): number;
   /**
-   * Begins to write a bundle: its first line. When `whole`, the database file follows the changes where the server is
-   * not of the lineage that it was in step with.
+   * Begins to write a bundle: its first line. When `whole`, all of the database follows what is pending, unless the
+   * light is green: the server has it then.
    */
   bundle_begin(id: string, createdAt: number, whole: boolean): Uint8Array;
   /** More lines of it; undefined when it is complete. */
   bundle_next(): Uint8Array | undefined;
   /** The bundle is written, or given up. */
   bundle_end(): void;
-  /** Takes in lines of a bundle, cut at line ends. */
+  /** Another bundle is to be read. */
+  replay_begin(): void;
+  /** Takes in lines of it, cut at line ends. */
   replay_take(lines: Uint8Array): void;
-  /** What writing what was taken in would do. `all`: also what the server had acknowledged, where the bundle has it. */
-  replay_plan(all: boolean): ReplayPlan;
-  /** Writes what was taken in, as one transaction under this id; returns the number of rows written. */
-  replay_write(id: string, all: boolean): number;
+  /** All of it was taken in. `all`: also what the server had acknowledged is meant, where the bundle has it. */
+  replay_choose(all: boolean): void;
+  /** Goes on finding out what writing it would do; undefined while there is more to look at. */
+  replay_plan_some(): ReplayPlan | undefined;
+  /** How many rows were written by the replay of this id, where it was finished before. */
+  replay_done(id: string): number | undefined;
+  /** Writes the next batch as one transaction, the last under this id; undefined while there is more to write. */
+  replay_write_some(id: string): { rows: number; refused: number; refusals: ReplayResult["refusals"] } | undefined;
   /** Drops the database's file and opens it anew and empty; the session starts over. */
   start_over(): void;
   /** Gives up connection and files. The engine is only to be freed. */

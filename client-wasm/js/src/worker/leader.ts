@@ -5,7 +5,7 @@ import { GreenlightError, toMessage } from "../shared/error.js";
 import { STATUS_BEAT_MS, TRANSACTION_LIMIT_MS } from "../shared/limits.js";
 import type { Answer, Call, Delivery, Request, Settings } from "../shared/messages.js";
 import type { Integers, Status, Value } from "../shared/types.js";
-import { exportBundle, nuke, preview, replay } from "./bundling.js";
+import { DatabaseLost, exportBundle, nuke, preview, replay } from "./bundling.js";
 import type { Engine } from "./engine.js";
 import { ServerSocket } from "./socket.js";
 import { Turns } from "./turns.js";
@@ -14,6 +14,8 @@ import { Watches } from "./watches.js";
 /** The worker around the leader. */
 export interface LeaderHost {
   readonly settings: Settings;
+  /** Whether the database ends with this tab. */
+  readonly inMemory: boolean;
   deliver(tab: string, delivery: Delivery): void;
   publish(status: Status): void;
   askToken(): Promise<string>;
@@ -137,7 +139,7 @@ export class Leader {
       case "export":
         return this.#alone(id, async () => exportBundle(engine));
       case "nuke":
-        return this.#alone(id, () => nuke(engine, this.host.settings.name));
+        return this.#alone(id, () => nuke(engine, this.host.settings.name, id, !this.host.inMemory));
       case "replay":
         return this.#alone(id, () => replay(engine, this.host.settings.name, request.bundle, request.all, id));
       case "preview":
@@ -283,6 +285,10 @@ export class Leader {
 
   /** A trap leaves the module in no state to go on: everything ends here, and the page starts another worker. */
   #examine(error: unknown): unknown {
+    if (error instanceof DatabaseLost && !this.#ended) {
+      this.#silence();
+      this.host.broken(error, error.again ? null : this.#culprit);
+    }
     if (error instanceof WebAssembly.RuntimeError && !this.#ended) {
       this.#silence();
       this.host.broken(error, this.#culprit);

@@ -28,7 +28,7 @@ class Host implements LeaderHost, TabHooks {
   #failure: ErrorMessage | null = null;
   /** Whether the database could be used here before, by this tab or another. */
   #used = false;
-  #inMemory = false;
+  inMemory = false;
 
   constructor(readonly settings: Settings) {}
 
@@ -44,7 +44,7 @@ class Host implements LeaderHost, TabHooks {
       if (lasting) {
         this.#tabs = new Tabs(name, Number(SCHEMA_LINE.exec(schema)?.[1] ?? 0), this);
       } else {
-        this.#inMemory = true;
+        this.inMemory = true;
         await this.lead();
       }
     } catch (error) {
@@ -74,7 +74,7 @@ class Host implements LeaderHost, TabHooks {
   async lead(): Promise<void> {
     page({ kind: "role", leading: true });
     const engine = await this.#openEngine();
-    if (!this.#inMemory) await recover(engine, this.settings.name);
+    if (!this.inMemory) await recover(engine, this.settings.name);
     this.#used = true;
     this.#leader = new Leader(engine, this);
     page({ kind: "again" });
@@ -139,7 +139,7 @@ class Host implements LeaderHost, TabHooks {
   }
 
   publish(status: Status): void {
-    const told = { ...status, diagnostics: { ...status.diagnostics, memory: this.#inMemory } };
+    const told = { ...status, diagnostics: { ...status.diagnostics, memory: this.inMemory } };
     page({ kind: "status", status: told });
     this.#tabs?.publish(told);
   }
@@ -161,7 +161,7 @@ class Host implements LeaderHost, TabHooks {
   }
 
   async destroy(): Promise<void> {
-    if (!this.#inMemory) {
+    if (!this.inMemory) {
       await removeDatabase(this.settings.name);
     }
     this.#tabs?.announceDestroyed();
@@ -188,7 +188,7 @@ class Host implements LeaderHost, TabHooks {
     for (;;) {
       const [seed] = crypto.getRandomValues(new BigUint64Array(1));
       try {
-        return await openEngine(name, schema, this.#inMemory, seed!);
+        return await openEngine(name, schema, this.inMemory, seed!);
       } catch (error) {
         const held = (error as { code?: unknown }).code === "files_held";
         if (!held) throw error;
