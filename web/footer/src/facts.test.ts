@@ -90,6 +90,12 @@ it("tells what a replay would do, by table", () => {
   const plan = { rows: 15, tables: [{ table: "author", ...nothing }, { table: "book", ...nothing, added: 1200, overwritten: 3 }] };
   expect(planned(plan, ENGLISH)).toEqual(["book: 1,200 added, 3 overwritten."]);
   expect(planned({ rows: 0, tables: [{ table: "book", ...nothing }] }, ENGLISH)).toEqual([ENGLISH.replayNothing]);
+  const several = [{ table: "book", ...nothing, added: 12, unknown: 1 }, { table: "shelf", ...nothing, added: 1, overwritten: 3, unknownColumns: ["aisle"] }];
+  expect(planned({ rows: 16, tables: several }, ENGLISH)).toEqual([
+    "In all: 13 added, 3 overwritten, 1 can't be written here.",
+    "book: 12 added, 1 can't be written here.",
+    "shelf: 1 added, 3 overwritten, without aisle.",
+  ]);
 });
 
 it("fills texts, and leaves unknown names as they are", () => {

@@ -59,16 +59,23 @@ export function diagnostics(status: Status, now: number): Fact[] {
   return facts;
 }
 
-/** What a replay would do, a sentence for each table that it would change. */
+const PARTS = ["added", "overwritten", "deleted", "unknown"] as const;
+
+/** What a replay would do, a sentence for each table that it would change, and one for all where there are several. */
 export function planned(plan: ReplayPlan, texts: Texts): string[] {
-  const changed = plan.tables.filter(({ added, overwritten, deleted, unknown }) => added + overwritten + deleted + unknown > 0);
-  if (changed.length === 0) return [texts.replayNothing];
-  return changed.map(({ table, ...numbers }) => {
-    const parts = (["added", "overwritten", "deleted", "unknown"] as const)
-      .filter((what) => numbers[what] > 0)
-      .map((what) => fill(texts.replayParts[what], { n: count(numbers[what]) }));
-    return `${table}: ${parts.join(", ")}.`;
-  });
+  const parts = (numbers: Record<(typeof PARTS)[number], number>) =>
+    PARTS.filter((what) => numbers[what] > 0).map((what) => fill(texts.replayParts[what], { n: count(numbers[what]) }));
+  const lines: string[] = [];
+  const sum = { added: 0, overwritten: 0, deleted: 0, unknown: 0 };
+  for (const { table, unknownColumns = [], ...numbers } of plan.tables) {
+    const told = parts(numbers);
+    if (unknownColumns.length > 0) told.push(fill(texts.replayColumns, { names: unknownColumns.join(", ") }));
+    if (told.length === 0) continue;
+    for (const what of PARTS) sum[what] += numbers[what];
+    lines.push(`${table}: ${told.join(", ")}.`);
+  }
+  if (lines.length === 0) return [texts.replayNothing];
+  return lines.length > 1 ? [fill(texts.replayTotal, { parts: parts(sum).join(", ") }), ...lines] : lines;
 }
 
 /** A value in words short enough for a line. */

@@ -231,8 +231,10 @@ export class Panel {
     const choice = all.rows > pending.rows ? `${texts.bundleReplayAll} ${planned(all, texts).join(" ")}` : undefined;
     const answer = await ask(root, { title: `${texts.bundleReplay}?`, paragraphs, choice, yes: texts.bundleReplay, no: texts.cancel, id: "sync-replay-dialog" });
     if (answer === null) return;
-    const { written } = await client.replayBundle(bundle.id, { rows: answer.chosen ? "all" : "unacknowledged" });
-    this.#tell(fill(texts.bundleReplayed, { n: count(written) }));
+    const { written, refused = 0 } = await client.replayBundle(bundle.id, { rows: answer.chosen ? "all" : "unacknowledged" });
+    const told = fill(texts.bundleReplayed, { n: count(written) });
+    if (refused > 0) this.#tell(`${told} ${fill(texts.bundleRefused, { n: count(refused) })}`, true);
+    else this.#tell(told);
   }
 
   async #discard(client: FooterClient, bundle: BundleInfo): Promise<void> {

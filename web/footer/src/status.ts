@@ -78,10 +78,18 @@ export interface BundleInfo {
   reason: string;
 }
 
-/** What replaying a bundle would do. */
+/** What replaying a bundle would do. `unknownColumns` are left in the bundle. */
 export interface ReplayPlan {
   rows: number;
-  tables: { table: string; added: number; overwritten: number; deleted: number; equal: number; unknown: number }[];
+  tables: {
+    table: string;
+    added: number;
+    overwritten: number;
+    deleted: number;
+    equal: number;
+    unknown: number;
+    unknownColumns?: string[];
+  }[];
 }
 
 /** A value as bundles spell it: exact by type. */
@@ -109,7 +117,7 @@ export interface FooterClient {
   readBundle(id: string): Promise<Blob>;
   discardBundle(id: string): Promise<void>;
   previewBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<ReplayPlan>;
-  replayBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<{ written: number }>;
+  replayBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<{ written: number; refused?: number }>;
   quarantined(): Promise<SetAside[]>;
   retryQuarantined(): Promise<{ applied: number }>;
   exportPending(): Promise<Blob>;

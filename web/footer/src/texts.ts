@@ -55,7 +55,13 @@ export interface Texts {
   replayNothing: string;
   /** How many rows of a table a replay would change, and how. */
   replayParts: { added: string; overwritten: string; deleted: string; unknown: string };
+  /** Of a table, after that: its columns that this app does not have. */
+  replayColumns: string;
+  /** Before the tables: rows of all of them together. */
+  replayTotal: string;
   bundleReplayed: string;
+  /** After that, where constraints kept rows out. */
+  bundleRefused: string;
   bundleDiscard: string;
   bundleDiscardBody: string;
   memory: string;
@@ -123,7 +129,10 @@ export const ENGLISH: Texts = {
     deleted: "{n} deleted",
     unknown: "{n} can't be written here",
   },
+  replayColumns: "without {names}",
+  replayTotal: "In all: {parts}.",
   bundleReplayed: "{n} rows written.",
+  bundleRefused: "{n} rows could not be written here. They are still in the bundle.",
   bundleDiscard: "Discard",
   bundleDiscardBody: "This bundle and its {changes} changes are deleted for good. Download it first if in doubt.",
   memory: "This database is held in memory only and ends with the tab.",
