@@ -20,17 +20,25 @@ use crate::requests;
 /// What a closed engine answers.
 const CLOSED: &str = "The database is closed.";
 
-/// Opens a database, on the browser's file system or in memory. `seed` seeds the jitter of the session's waits.
+/// Opens a database, on the browser's file system or in memory. `seed` seeds the jitter of the session's waits. `fresh`
+/// drops what is there before: what a drop that was cut off has left can't always be opened.
 ///
 /// # Errors
 /// An error with a code: `files_held` when another worker still has the files, `schema`, `opfs_unavailable`,
 /// `storage_full`, `storage`.
 #[wasm_bindgen(js_name = openEngine)]
-pub async fn open_engine(name: String, schema: String, memory: bool, seed: u64) -> Result<Engine, JsValue> {
+pub async fn open_engine(
+    name: String,
+    schema: String,
+    memory: bool,
+    seed: u64,
+    fresh: bool,
+) -> Result<Engine, JsValue> {
     std::panic::set_hook(Box::new(|panic| console_error(&format!("greenlight broke: {panic}"))));
     let schema = Schema::parse(&schema).map_err(|error| Failure::new("schema", error.to_string()))?;
     let pool = if memory { None } else { Some(Pool::take(&name).await?) };
-    let database = match open_database(memory, &schema) {
+    let cleared = pool.as_ref().filter(|_| fresh).map_or(Ok(()), Pool::clear);
+    let database = match cleared.and_then(|()| open_database(memory, &schema)) {
         Ok(database) => database,
         Err(failure) => {
             if let Some(pool) = &pool {

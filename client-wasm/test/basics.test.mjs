@@ -175,6 +175,21 @@ describe("one tab", () => {
     assert.deepEqual(await page.evaluate(() => db.bundles()), []);
   });
 
+  test("a replay of many rows is written in batches, and once", async () => {
+    await exec(
+      page,
+      "INSERT INTO book (isbn, title) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4500) SELECT i, 'x' FROM n",
+    );
+    const { id } = await page.evaluate(() => db.nukeAndResync());
+    const plan = await page.evaluate((id) => db.previewBundle(id), id);
+    assert.deepEqual([plan.rows, plan.tables[0].added], [4500, 4500]);
+    const { written } = await page.evaluate((id) => db.replayBundle(id), id);
+    assert.equal(written, 4500);
+    const [{ versions }] = await query(page, "SELECT count(DISTINCT db_version) AS versions FROM crsql_changes");
+    assert.equal(versions, 5);
+    assert.equal((await page.evaluate((id) => db.replayBundle(id), id)).written, 0);
+  });
+
   test("a nuke that was cut off after its bundle is finished at the next open", async () => {
     await exec(page, "INSERT INTO book (isbn) VALUES ('1')");
     await page.evaluate(async () => {
@@ -184,7 +199,7 @@ describe("one tab", () => {
         "shop",
         { create: true },
       );
-      await folder.getFileHandle("nuke-under-way", { create: true });
+      await folder.getFileHandle("nuke-under-way.call.bundle", { create: true });
       await folder.getFileHandle("0.part", { create: true });
     });
     await openDatabase(page);
@@ -194,7 +209,7 @@ describe("one tab", () => {
       const folder = await (await root.getDirectoryHandle("greenlight-bundles")).getDirectoryHandle("shop");
       return Array.fromAsync(folder.keys());
     });
-    assert.deepEqual(left, []);
+    assert.deepEqual(left, ["nuke-done.call.bundle"]);
   });
 
   test("destroy leaves nothing, close leaves everything", async () => {

@@ -92,15 +92,16 @@ describe("two browsers and a server", () => {
       return { file: file.slice(0, 15), holds: file.includes("on the server"), end: lines.at(-1).end === lines.length - 1 };
     }, bundle.id);
     assert.deepEqual(kinds, { file: "SQLite format 3", holds: true, end: true });
-    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id), bundle.id), { written: 1 });
+    const written = { written: 1, refused: 0, refusals: [] };
+    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id), bundle.id), written);
     await until(bob, isState, "incompatible");
     await until(alice, isState, "synced");
     assert.deepEqual((await server.exec("SELECT title FROM book")).rows, [["never sent"]]);
     // What the old server had acknowledged exists nowhere else now, and the bundle has it.
     const plan = await alice.evaluate((id) => db.previewBundle(id, { rows: "all" }), bundle.id);
-    const told = { table: "book", added: 1, overwritten: 0, deleted: 0, equal: 1, unknown: 0, samples: [] };
-    assert.deepEqual(plan, { rows: 1, tables: [told] });
-    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id, { rows: "all" }), bundle.id), { written: 1 });
+    const told = { table: "book", added: 1, overwritten: 0, deleted: 0, equal: 1, unknown: 0, unknownColumns: [], samples: [] };
+    assert.deepEqual(plan, { rows: 1, whole: true, tables: [told] });
+    assert.deepEqual(await alice.evaluate((id) => db.replayBundle(id, { rows: "all" }), bundle.id), written);
     await until(alice, isState, "synced");
     assert.deepEqual((await server.exec("SELECT title FROM book ORDER BY isbn")).rows, [["on the server"], ["never sent"]]);
   });
@@ -131,6 +132,21 @@ describe("two browsers and a server", () => {
     await bob.evaluate(() => db.retryQuarantined());
     await until(bob, isState, "synced");
     await until(bob, count, 4);
+  });
+
+  test("a nuke while the server is out of reach saves everything: it may have been reset", async () => {
+    await exec(alice, "INSERT INTO book (isbn, title) VALUES ('1', 'acknowledged')");
+    await until(alice, isState, "synced");
+    const green = await alice.evaluate(() => db.nukeAndResync());
+    await until(alice, count, 1);
+    await until(alice, isState, "synced");
+    await server.stop();
+    await until(alice, isState, "disconnected");
+    const offline = await alice.evaluate(() => db.nukeAndResync());
+    const preview = (id) => alice.evaluate((id) => db.previewBundle(id, { rows: "all" }), id);
+    const [ofGreen, ofOffline] = [await preview(green.id), await preview(offline.id)];
+    assert.deepEqual([ofGreen.whole, ofGreen.rows], [false, 0], "the server had it all");
+    assert.deepEqual([ofOffline.whole, ofOffline.rows], [true, 1]);
   });
 
   test("a token function is asked at every connection, and its failure is no more than an outage", async () => {

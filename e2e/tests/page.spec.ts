@@ -255,3 +255,51 @@ test("the policy that the client's README names is enough", async ({ person }) =
     await server.remove();
   }
 });
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`replaying a bundle shows what it would do before it asks, by keyboard at 360 pixels, ${colorScheme}`, async ({ server, person }) => {
+    const page = await openShop(await person({ colorScheme, viewport: { width: 360, height: 640 } }), server.url);
+    await light(page, "synced");
+    await server.exec(shop);
+    await expect.poll(() => page.evaluate(() => (window as any).greenlight.query("SELECT isbn FROM book"))).toHaveLength(1);
+    await server.reset();
+    await light(page, "incompatible", 10_000);
+    await page.evaluate(() => (window as any).greenlight.nukeAndResync());
+    await light(page, "synced", 30_000);
+    await page.getByTestId("sync-button").focus();
+    await page.keyboard.press("Enter");
+    await expect(page.getByTestId("sync-bundle")).toBeVisible();
+    const tab = async (wanted: string) => {
+      for (let steps = 0; (await focused(page)) !== wanted; steps++) {
+        expect(steps, `${wanted} is reached by Tab`).toBeLessThan(40);
+        await page.keyboard.press("Tab");
+      }
+    };
+    const dialog = page.getByTestId("sync-replay-dialog");
+    await tab("sync-bundle-replay");
+    await page.keyboard.press("Enter");
+    await expect(dialog).toContainText("book: 1 added.");
+    await expect(dialog).toContainText("In all: 5 added.");
+    expect(await page.evaluate(() => (window as any).greenlight.query("SELECT isbn FROM book"))).toEqual([]);
+    const box = (await dialog.boundingBox())!;
+    expect([box.x >= 0, box.x + box.width <= 360, box.y >= 0, box.y + box.height <= 640]).toEqual([true, true, true, true]);
+    expect(await dialog.evaluate((element) => element.scrollWidth <= element.clientWidth)).toBe(true);
+    await page.waitForTimeout(400);
+    expect(await violations(page)).toEqual([]);
+    // No is where the focus begins, and Escape is no.
+    expect(await focused(page)).toBe("sync-replay-dialog-no");
+    await page.keyboard.press("Escape");
+    await expect(dialog).toBeHidden();
+    expect(await page.evaluate(() => (window as any).greenlight.query("SELECT isbn FROM book"))).toEqual([]);
+    await tab("sync-bundle-replay");
+    await page.keyboard.press("Enter");
+    await expect(dialog).toBeVisible();
+    await tab("sync-replay-dialog-choice");
+    await page.keyboard.press("Space");
+    await tab("sync-replay-dialog-yes");
+    await page.keyboard.press("Enter");
+    await expect(page.getByTestId("sync-note")).toHaveText("5 rows written.");
+    await light(page, "synced", 30_000);
+    expect((await server.exec("SELECT title FROM book")).rows).toEqual([["The Quiet Orchard"]]);
+  });
+}

@@ -6,4 +6,4 @@ import type { Engine } from "./worker/engine.js";
 /** Loads and compiles the module; once in a worker. */
 export default function init(options: { module_or_path: string | URL }): Promise<unknown>;
 /** Opens a database; `seed` seeds the jitter of the session's waits. Errors carry a `code`. */
-export function openEngine(name: string, schema: string, memory: boolean, seed: bigint): Promise<Engine>;
+export function openEngine(name: string, schema: string, memory: boolean, seed: bigint, fresh: boolean): Promise<Engine>;

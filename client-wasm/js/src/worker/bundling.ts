@@ -1,7 +1,7 @@
 // Writes bundles, reads them back, and does the Nuke and Resync in an order that loses nothing:
 //
 //   1. the bundle is written under a passing name, flushed, and renamed: now it is complete;
-//   2. a marker is written: from here on the nuke is finished, after a crash at the next open;
+//   2. a marker is written: from here on the nuke is finished, after a crash at the next open, before the files are read;
 //   3. the database is dropped and opened empty;
 //   4. a file says that this call was carried out, and the marker is removed. The answer may be lost with its tab: the
 //      next leading tab is asked again, and must not drop what was written since.
@@ -63,13 +63,22 @@ export async function nuke(engine: Engine, name: string, call: string, lasting: 
   return info;
 }
 
-/** After the database was opened: finishes a nuke that was interrupted, and removes what one left half-written. */
-export async function recover(engine: Engine, name: string): Promise<void> {
+/**
+ * Whether a nuke was interrupted after its bundle was complete: then the database is to be dropped before it is opened,
+ * since what the drop has left can't always be opened.
+ */
+export async function isNukeUnderWay(name: string): Promise<boolean> {
+  const folder = await bundleFolder(name, false);
+  return folder !== null && (await filesOf(folder)).some(isMarker);
+}
+
+/** After that, and after the database was opened: says that the nuke is done, and removes what one left half-written. */
+export async function recover(name: string): Promise<void> {
   const folder = await bundleFolder(name, false);
   if (folder === null) return;
   const files = await filesOf(folder);
   for (const file of files) if (file.endsWith(UNFINISHED)) await folder.removeEntry(file);
-  for (const file of files) if (file.split(".")[0] === MARKER) await startOver(engine, folder, file);
+  for (const marker of files.filter(isMarker)) await finish(folder, marker);
 }
 
 /** What replaying a bundle would do. */
@@ -128,7 +137,14 @@ async function startOver(engine: Engine, folder: FileSystemDirectoryHandle, mark
   } catch (error) {
     throw new DatabaseLost(error, marker !== null);
   }
-  if (marker === null) return;
+  if (marker !== null) await finish(folder, marker);
+}
+
+function isMarker(file: string): boolean {
+  return file.split(".")[0] === MARKER;
+}
+
+async function finish(folder: FileSystemDirectoryHandle, marker: string): Promise<void> {
   await folder.getFileHandle(marker.replace(MARKER, DONE), { create: true });
   await folder.removeEntry(marker);
 }

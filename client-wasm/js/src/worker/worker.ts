@@ -7,7 +7,7 @@ import { HANDLES_LIMIT_MS, HANDLES_RETRY_MS, TOKEN_LIMIT_MS } from "../shared/li
 import type { Call, Delivery, Settings, ToPage, ToWorker } from "../shared/messages.js";
 import { randomId } from "../shared/random.js";
 import type { Status } from "../shared/types.js";
-import { recover } from "./bundling.js";
+import { isNukeUnderWay, recover } from "./bundling.js";
 import { loadModule, type Engine } from "./engine.js";
 import { hasFiles, removeDatabase } from "./files.js";
 import { Leader, type LeaderHost } from "./leader.js";
@@ -74,7 +74,7 @@ class Host implements LeaderHost, TabHooks {
   async lead(): Promise<void> {
     page({ kind: "role", leading: true });
     const engine = await this.#openEngine();
-    if (!this.inMemory) await recover(engine, this.settings.name);
+    if (!this.inMemory) await recover(this.settings.name);
     this.#used = true;
     this.#leader = new Leader(engine, this);
     page({ kind: "again" });
@@ -185,10 +185,12 @@ class Host implements LeaderHost, TabHooks {
   async #openEngine(): Promise<Engine> {
     const { name, schema } = this.settings;
     const started = performance.now();
+    // Asked by the one tab that has the database's lock: nobody else begins a nuke or ends one.
+    const fresh = !this.inMemory && (await isNukeUnderWay(name));
     for (;;) {
       const [seed] = crypto.getRandomValues(new BigUint64Array(1));
       try {
-        return await openEngine(name, schema, this.inMemory, seed!);
+        return await openEngine(name, schema, this.inMemory, seed!, fresh);
       } catch (error) {
         const held = (error as { code?: unknown }).code === "files_held";
         if (!held) throw error;
