@@ -8,9 +8,9 @@ use std::path::Path;
 use greenlight_core::SiteId;
 use greenlight_core::limits::MAX_VALUE_BYTES;
 use greenlight_core::replica::Fault;
+use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{OpenFlags, OptionalExtension};
 
 use crate::fault::{from_sqlite, internal};
 use crate::guard::Guard;
@@ -43,8 +43,11 @@ impl Connection {
         };
         let mut connection = Self::set_up(conn.map_err(from_sqlite)?)?;
         connection.make_durable().map_err(from_sqlite)?;
-        connection.plant_site(fresh_site).map_err(from_sqlite)?;
-        connection.load_crsqlite(extension)?;
+        if connection.has_identity().map_err(from_sqlite)? {
+            connection.load_crsqlite(extension)?;
+        } else {
+            connection.found(extension, fresh_site)?;
+        }
         Ok(connection)
     }
 
@@ -100,19 +103,44 @@ impl Connection {
         ))
     }
 
+    /// Whether cr-sqlite has made its tables here, all of them.
+    fn has_identity(&self) -> rusqlite::Result<bool> {
+        let both = "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('crsql_site_id', 'crsql_master')";
+        let version = "SELECT EXISTS (SELECT 1 FROM crsql_master WHERE key = 'crsqlite_version')";
+        Ok(self.query_row(both, [], |row| row.get(0))? && self.query_row(version, [], |row| row.get(0))?)
+    }
+
+    /// Makes cr-sqlite's tables, as one transaction: it makes them one by one, and takes what it was cut off in for a
+    /// database of a version that it can't open. Such a one is mended here.
+    fn found(&mut self, extension: Option<&Path>, fresh_site: SiteId) -> Result<(), Fault> {
+        self.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite)?;
+        let made = self.plant_site(fresh_site).map_err(from_sqlite).and_then(|()| self.load_crsqlite(extension));
+        let committed = made.and_then(|()| self.execute_batch("COMMIT").map_err(from_sqlite));
+        if committed.is_err() && !self.is_autocommit() {
+            // When it fails, SQLite has rolled back already, which is what is wanted.
+            drop(self.execute_batch("ROLLBACK"));
+        }
+        committed
+    }
+
     /// cr-sqlite keeps an identity that it finds and draws one where it finds none; drawn here, it is injected.
     fn plant_site(&self, site: SiteId) -> rusqlite::Result<()> {
-        let there = "SELECT 1 FROM sqlite_schema WHERE name = 'crsql_site_id'";
-        if self.query_row(there, [], |_| Ok(())).optional()?.is_some() {
+        let is_there = |name: &str| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)";
+            self.query_row(sql, [name], |row| row.get::<_, bool>(0))
+        };
+        if is_there("crsql_master")? && self.query_row("SELECT count(*) = 0 FROM crsql_master", [], |row| row.get(0))? {
+            self.execute_batch("DROP TABLE crsql_master")?;
+        }
+        if is_there("crsql_site_id")? {
             return Ok(());
         }
         self.execute_batch(
-            "BEGIN IMMEDIATE;
-             CREATE TABLE crsql_site_id (site_id BLOB NOT NULL, ordinal INTEGER PRIMARY KEY);
+            "CREATE TABLE crsql_site_id (site_id BLOB NOT NULL, ordinal INTEGER PRIMARY KEY);
              CREATE UNIQUE INDEX crsql_site_id_site_id ON crsql_site_id (site_id);",
         )?;
         self.execute("INSERT INTO crsql_site_id (site_id, ordinal) VALUES (?, 0)", [&site.0[..]])?;
-        self.execute_batch("COMMIT")
+        Ok(())
     }
 
     fn load_crsqlite(&mut self, extension: Option<&Path>) -> Result<(), Fault> {

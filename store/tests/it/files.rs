@@ -50,6 +50,42 @@ fn a_file_that_is_opened_again_is_as_it_was() {
 }
 
 #[test]
+fn a_first_open_that_was_cut_off_anywhere_opens_again() {
+    const HEADER: usize = 32;
+    const FRAME: usize = 24 + 4096;
+    let (folder, path) = folder();
+    let server = open(&path, 1);
+    let log = std::fs::read(folder.path().join("shop.db-wal")).unwrap();
+    let frames = (log.len() - HEADER) / FRAME;
+    assert!(frames > 10, "the tables take {frames} pages of the log");
+    for kept in 0..=frames {
+        let torn = folder.path().join("torn.db");
+        for left in ["torn.db", "torn.db-wal", "torn.db-shm"] {
+            drop(std::fs::remove_file(folder.path().join(left)));
+        }
+        std::fs::copy(&path, &torn).unwrap();
+        std::fs::write(folder.path().join("torn.db-wal"), &log[..HEADER + kept * FRAME]).unwrap();
+        let mut opened = open(&torn, 2);
+        exec(&mut opened, "INSERT INTO t VALUES (1, 1, 1)");
+    }
+    drop(server);
+}
+
+#[test]
+fn tables_of_cr_sqlite_that_an_opening_elsewhere_was_cut_off_in_are_mended() {
+    let (_folder, path) = folder();
+    // As far as cr-sqlite alone comes before it writes its version down: without, it refuses to open the file again.
+    let torn = rusqlite::Connection::open(&path).unwrap();
+    torn.execute_batch("CREATE TABLE crsql_master (key TEXT PRIMARY KEY, value ANY)").unwrap();
+    crsqlite::init(&torn).unwrap_err();
+    drop(torn);
+    let mut server = open(&path, 1);
+    exec(&mut server, "INSERT INTO t VALUES (1, 1, 1)");
+    drop(server);
+    write_and_leave(&path, "INSERT INTO t VALUES (2, 2, 2)");
+}
+
+#[test]
 fn writes_by_another_process_are_noticed_and_served() {
     let (_folder, path) = folder();
     let mut server = open(&path, 1);
