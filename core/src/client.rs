@@ -5,6 +5,7 @@
 //! holds more than a window of parts.
 
 mod download;
+mod fragments;
 mod heartbeat;
 mod link;
 mod progress;
@@ -14,6 +15,8 @@ mod verify;
 
 use std::collections::VecDeque;
 
+use crate::change::Change;
+use crate::fragments::{Fragmenter, Reassembly};
 use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, MAX_TOKEN_BYTES, PROGRESS_GIVE_UP, WELCOME_GIVE_UP, WELCOME_LIMIT};
 use crate::position::{Bound, Cursor, Lineage};
 use crate::protocol::{
@@ -77,6 +80,8 @@ pub struct ClientSession {
     uploaded_once: bool,
     heartbeat: Heartbeat,
     verifier: Verifier,
+    fragmenter: Fragmenter,
+    reassembly: Reassembly,
     heard: Now,
     /// When waiting for an acknowledgement began.
     awaiting: Option<Now>,
@@ -113,6 +118,8 @@ impl ClientSession {
             uploaded_once: false,
             heartbeat: Heartbeat::new(config.seed),
             verifier: Verifier::new(config.seed),
+            fragmenter: Fragmenter::default(),
+            reassembly: Reassembly::default(),
             heard: now,
             awaiting: None,
             progressed: now,
@@ -159,20 +166,28 @@ impl ClientSession {
         self.heard = now;
         match ServerMessage::decode(frame) {
             Err(error) => self.give_up(now, CloseCode::Malformed, &error.to_string()),
-            Ok(ServerMessage::Welcome(welcome)) => self.welcomed(now, welcome),
-            Ok(ServerMessage::Refuse(refuse)) => self.refuse(now, refuse),
-            Ok(ServerMessage::Download(download)) => {
+            Ok(message) => self.take(now, message, frame.len() as u64),
+        }
+        self.observe(now);
+    }
+
+    fn take(&mut self, now: Now, message: ServerMessage<Vec<Change>>, bytes: u64) {
+        match message {
+            ServerMessage::Welcome(welcome) => self.welcomed(now, welcome),
+            ServerMessage::Refuse(refuse) => self.refuse(now, refuse),
+            ServerMessage::Download(download) => {
                 self.progressed = now;
-                self.download(now, download, frame.len() as u64);
+                self.download(now, download, bytes);
             }
-            Ok(ServerMessage::Uploaded(receipt)) => {
+            ServerMessage::Uploaded(receipt) => {
                 self.progressed = now;
                 self.uploaded(now, receipt);
             }
-            Ok(ServerMessage::Pong(pong)) => self.pong(now, pong),
-            Ok(ServerMessage::Digests(answer)) => self.digests(now, answer),
+            ServerMessage::Pong(pong) => self.pong(now, pong),
+            ServerMessage::Digests(answer) => self.digests(now, answer),
+            ServerMessage::Fragment(fragment) => self.fragment(now, fragment),
+            ServerMessage::Received(number) => self.fragment_received(now, number),
         }
-        self.observe(now);
     }
 
     /// Something came that is no binary message.

@@ -8,6 +8,7 @@
 
 pub mod change;
 pub mod client;
+mod fragments;
 pub mod key;
 pub mod limits;
 pub mod position;

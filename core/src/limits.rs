@@ -14,6 +14,18 @@ pub const MAX_PART_CHANGES: usize = 16_384;
 pub const MAX_RANGE_PARTS: u32 = 1_000_000;
 /// Parts sent ahead of the peer's acknowledgement. Bounds what a slow reader can cost: window x part size.
 pub const WINDOW_PARTS: u32 = 8;
+/// A data message up to this size is sent as it is; a larger one in fragments.
+pub const PLAIN_FRAME_BYTES: usize = 512;
+/// Largest piece of a message in one fragment.
+pub const FRAGMENT_BYTES: usize = 64 * 1024;
+/// Fragments on their way without a receipt.
+pub const MAX_FRAGMENTS: usize = 64;
+/// Bytes of fragments on their way without a receipt: on a new connection, at least, and at most.
+pub const FIRST_FLIGHT_BYTES: usize = 4 * 1024;
+/// See [`FIRST_FLIGHT_BYTES`]; at a kilobyte a second it takes two.
+pub const LEAST_FLIGHT_BYTES: usize = 2 * 1024;
+/// See [`FIRST_FLIGHT_BYTES`]; a window of parts.
+pub const MOST_FLIGHT_BYTES: usize = 2 * 1024 * 1024;
 /// Largest text or blob of one cell, in bytes. Stores set it as SQLite's own length limit, so that a larger value
 /// fails where it is written and not where it is synced.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
@@ -49,6 +61,10 @@ pub const MAX_VERSION: u64 = 1 << 53;
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Green needs an echo, and being caught up, within this time.
 pub const FRESHNESS: Duration = Duration::from_secs(5);
+/// A fragment's receipt that comes at most this much later than the fastest one is early: more may be on its way.
+pub const EARLY_RECEIPT: Duration = Duration::from_millis(500);
+/// One that comes this much later is late: a heartbeat behind the fragment would be, too, so less may be on its way.
+pub const LATE_RECEIPT: Duration = Duration::from_millis(1_500);
 /// A connection without any word from the peer for this long is closed.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(15);
 /// A socket that was asked for and neither opened nor failed within this time is given up.

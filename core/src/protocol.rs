@@ -25,6 +25,8 @@
 //! | 9 | pong | server | `number:varint head:mark writer` | echo; my head; whether my writer can commit |
 //! | 10 | verify | client | `number:varint scope` | idle and in step: what are your digests? |
 //! | 11 | digests | server | `number:varint at:mark sums?` | mine at this head; without sums: not now |
+//! | 12 | fragment | both | `number:varint last:flag bytes` | a piece of a message, which is complete with `last` |
+//! | 13 | received | both | `number:varint` | the peer's fragment of this number was read |
 //!
 //! `schema := name:text number digest:16 bytes`; `shape := list of (name:text key:list of text columns:list of text)`;
 //! `lineage := site epoch`; `writer` is a byte: 0 commits, 1 storage full, 2 read-only, 3 busy, 4 failing; `state` is
@@ -48,6 +50,16 @@
 //! that sees a gap, a wrong part or a range that does not follow closes with 4002. Nothing is lost by it: cursor and
 //! acknowledgement move only with a committed last part, and a part applied twice changes nothing.
 //!
+//! # Fragments
+//!
+//! On a slow line a heartbeat must not wait behind a large message. So an upload, a download or digests of more than
+//! [`PLAIN_FRAME_BYTES`] are sent in fragments, with other messages in between; those three keep their order among
+//! each other. Either end numbers its fragments from 0 on each connection. A fragment is answered with its receipt as
+//! soon as it is read, and of a sender's no more than it chooses are without one: it sends more while receipts come
+//! early ([`EARLY_RECEIPT`]), less when they come late ([`LATE_RECEIPT`]). A receiver that sees a gap, or fragments
+//! before the welcome, closes with 4002; with 4001, where the message that they make up is larger than
+//! [`MAX_FRAME_BYTES`], or itself a fragment or a receipt of one.
+//!
 //! # Verifying
 //!
 //! A client that is in step may ask for digests, one question at a time, and asks again, deeper, where they differ
@@ -70,13 +82,15 @@ mod messages;
 mod wire;
 
 pub use changes::{ChangesEncoder, EncodedChanges};
+pub(crate) use frames::{encode_fragment, encode_received};
 pub use messages::{
-    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Verify, Welcome,
+    ClientMessage, DigestAnswer, Download, Fragment, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Verify,
+    Welcome,
 };
 pub use wire::WireError;
 
 #[cfg(doc)]
-use crate::limits::{MAX_FRAME_BYTES, WINDOW_PARTS};
+use crate::limits::{EARLY_RECEIPT, LATE_RECEIPT, MAX_FRAME_BYTES, PLAIN_FRAME_BYTES, WINDOW_PARTS};
 
 /// The version of this protocol.
 pub const PROTOCOL: u16 = 1;

@@ -6,20 +6,23 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, WINDOW_PARTS};
-use crate::position::{Bound, Cursor, SiteId, Version};
+use crate::change::Change;
+use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES};
+use crate::position::{Cursor, SiteId};
 use crate::protocol::{
-    ClientMessage, CloseCode, DigestAnswer, Download, EncodedChanges, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
-    RefuseCode, ServerMessage, Upload, Verify, Welcome, WriterState,
+    ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
+    RefuseCode, ServerMessage, Upload, Verify, Welcome, WriterState, encode_received,
 };
 use crate::replica::{
-    Applied, Author, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadPosition, ReadRequest, ServerFacts,
-    UploadPart,
+    Applied, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, UploadPart,
 };
 use crate::status::StatusState;
 use crate::time::Now;
 
 mod greeting;
+mod live;
+
+use live::Live;
 
 /// What the driver is asked to do. After [`Output::Close`] nothing follows.
 #[derive(Debug)]
@@ -72,54 +75,6 @@ enum Phase {
     Greeting(Box<Hello>),
     Live(Box<Live>),
     Closed,
-}
-
-/// A welcomed connection.
-#[derive(Debug)]
-struct Live {
-    site: SiteId,
-    agent: String,
-    may_write: bool,
-    head: Cursor,
-    writer: WriterState,
-    ping: Option<Ping>,
-    /// Up to where the client's own changes are held once everything received is committed.
-    held: Version,
-    /// The range that is being received.
-    upload: Option<Incoming>,
-    /// Received parts, with their numbers, that wait for the one being applied; at most a window.
-    queued: VecDeque<(u32, UploadPart)>,
-    /// The part being applied. One at a time: a part must never be committed after an earlier one failed.
-    applying: Option<Receipt<Bound>>,
-    /// Where the client stands once it has applied everything sent.
-    sent: Cursor,
-    /// Where it stands by its receipts.
-    confirmed: Cursor,
-    /// The range that is being sent.
-    download: Option<Outgoing>,
-    /// Sent parts without a receipt, at most a window.
-    unconfirmed: VecDeque<Receipt<Cursor>>,
-    /// Whether a range, even an empty one, was sent on this connection.
-    greeted: bool,
-    /// The number of the question that is being answered.
-    verifying: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Incoming {
-    since: Bound,
-    until: Bound,
-    offer: bool,
-    next: u32,
-}
-
-#[derive(Debug)]
-struct Outgoing {
-    since: Cursor,
-    until: Option<Cursor>,
-    after: Option<ReadPosition>,
-    part: u32,
-    reading: bool,
 }
 
 /// The server's end of one connection.
@@ -183,11 +138,19 @@ impl ServerSession {
         self.heard = now;
         match ClientMessage::decode(frame) {
             Err(error) => self.close(CloseCode::Malformed, &error.to_string()),
-            Ok(ClientMessage::Hello(hello)) => self.hello(hello),
-            Ok(ClientMessage::Upload(upload)) => self.upload(upload),
-            Ok(ClientMessage::Downloaded(receipt)) => self.downloaded(receipt),
-            Ok(ClientMessage::Ping(ping)) => self.ping(ping),
-            Ok(ClientMessage::Verify(verify)) => self.verify(verify),
+            Ok(message) => self.take(now, message),
+        }
+    }
+
+    fn take(&mut self, now: Now, message: ClientMessage<Vec<Change>>) {
+        match message {
+            ClientMessage::Hello(hello) => self.hello(hello),
+            ClientMessage::Upload(upload) => self.upload(upload),
+            ClientMessage::Downloaded(receipt) => self.downloaded(receipt),
+            ClientMessage::Ping(ping) => self.ping(ping),
+            ClientMessage::Verify(verify) => self.verify(verify),
+            ClientMessage::Fragment(fragment) => self.fragment(now, fragment),
+            ClientMessage::Received(number) => self.fragment_received(now, number),
         }
     }
 
@@ -221,13 +184,14 @@ impl ServerSession {
     }
 
     /// The driver's answer to [`Output::Read`].
-    pub fn handle_chunk(&mut self, _now: Now, chunk: Result<Chunk, Fault>) {
+    pub fn handle_chunk(&mut self, now: Now, chunk: Result<Chunk, Fault>) {
         let Phase::Live(live) = &mut self.phase else { return };
         match chunk {
             Ok(chunk) => {
                 if let Some(message) = live.chunk(chunk) {
-                    self.send(&message);
+                    live.fragmenter.push(message.encode());
                 }
+                self.send_what_may_go(now);
                 self.pump();
             }
             Err(fault) => self.close(CloseCode::StoreFailed, &fault.message),
@@ -249,7 +213,7 @@ impl ServerSession {
     }
 
     /// The driver's answer to [`Output::Digest`]; without sums where there is no time for it, or it failed.
-    pub fn handle_digests(&mut self, _now: Now, digests: Digests) {
+    pub fn handle_digests(&mut self, now: Now, digests: Digests) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(number) = live.verifying.take() else { return };
         let at = digests.at;
@@ -258,7 +222,8 @@ impl ServerSession {
             let none = Digests { at, sums: None };
             frame = ServerMessage::Digests(DigestAnswer { number, digests: none }).encode();
         }
-        self.outputs.push_back(Output::Send(frame));
+        live.fragmenter.push(frame);
+        self.send_what_may_go(now);
     }
 
     /// The database has a new head.
@@ -303,28 +268,12 @@ impl ServerSession {
             cursor_known: peer.cursor_known,
             writer,
         }));
-        self.phase = Phase::Live(Box::new(Live {
-            site: hello.site,
-            agent: hello.agent,
-            may_write,
-            head: facts.head,
-            writer,
-            ping: None,
-            held: peer.held.version,
-            upload: None,
-            queued: VecDeque::new(),
-            applying: None,
-            sent: cursor,
-            confirmed: cursor,
-            download: None,
-            unconfirmed: VecDeque::new(),
-            greeted: false,
-            verifying: None,
-        }));
+        let live = Live::new(&hello, facts.head, peer.held.version, cursor, writer, may_write);
+        self.phase = Phase::Live(Box::new(live));
         self.pump();
     }
 
-    fn upload(&mut self, upload: Upload<Vec<crate::Change>>) {
+    fn upload(&mut self, upload: Upload<Vec<Change>>) {
         let Phase::Live(live) = &mut self.phase else {
             return self.close(CloseCode::OutOfOrder, "an upload before the welcome");
         };
@@ -370,6 +319,41 @@ impl ServerSession {
         self.outputs.push_back(Output::Digest(verify.scope));
     }
 
+    fn fragment(&mut self, now: Now, fragment: Fragment) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "a fragment before the welcome");
+        };
+        self.outputs.push_back(Output::Send(encode_received(fragment.number)));
+        match live.reassembly.take(fragment) {
+            Ok(None) => {}
+            Ok(Some(frame)) => match ClientMessage::decode(&frame) {
+                Ok(ClientMessage::Fragment(_) | ClientMessage::Received(_)) => {
+                    self.close(CloseCode::Malformed, "fragments within fragments");
+                }
+                Ok(message) => self.take(now, message),
+                Err(error) => self.close(CloseCode::Malformed, &error.to_string()),
+            },
+            Err((code, what)) => self.close(code, what),
+        }
+    }
+
+    fn fragment_received(&mut self, now: Now, number: u64) {
+        let Phase::Live(live) = &mut self.phase else {
+            return self.close(CloseCode::OutOfOrder, "a receipt before the welcome");
+        };
+        match live.fragmenter.received(now, number) {
+            Ok(()) => self.send_what_may_go(now),
+            Err(what) => self.close(CloseCode::OutOfOrder, what),
+        }
+    }
+
+    fn send_what_may_go(&mut self, now: Now) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        while let Some(frame) = live.fragmenter.poll(now) {
+            self.outputs.push_back(Output::Send(frame));
+        }
+    }
+
     fn apply_next(&mut self) {
         if let Phase::Live(live) = &mut self.phase
             && let Some(part) = live.next_to_apply()
@@ -395,101 +379,5 @@ impl ServerSession {
             self.phase = Phase::Closed;
             self.outputs.push_back(Output::Close(code, reason.to_owned()));
         }
-    }
-}
-
-impl Live {
-    /// Checks a part against the range under way and queues it.
-    fn take_part(&mut self, upload: Upload<Vec<crate::Change>>) -> Result<(), &'static str> {
-        let range = match &mut self.upload {
-            Some(range) => range,
-            None if upload.since.version > self.held => return Err("an upload that leaves a gap"),
-            None => {
-                self.upload.insert(Incoming { since: upload.since, until: upload.until, offer: upload.offer, next: 0 })
-            }
-        };
-        let expected = (range.since, range.until, range.offer, range.next);
-        if (upload.since, upload.until, upload.offer, upload.part) != expected {
-            return Err("a part that does not follow the one before");
-        }
-        if self.queued.len() >= WINDOW_PARTS as usize {
-            return Err("more parts than the window allows");
-        }
-        if !upload.offer && upload.changes.iter().any(|change| change.site != self.site) {
-            return Err("changes of another site outside an offer");
-        }
-        range.next += 1;
-        if upload.last {
-            self.held = upload.until.version;
-            self.upload = None;
-        }
-        let part = UploadPart {
-            site: self.site,
-            since: upload.since.version,
-            until: upload.until,
-            last: upload.last,
-            changes: upload.changes,
-        };
-        self.queued.push_back((upload.part, part));
-        Ok(())
-    }
-
-    fn next_to_apply(&mut self) -> Option<UploadPart> {
-        if self.applying.is_some() {
-            return None;
-        }
-        let (number, part) = self.queued.pop_front()?;
-        self.applying = Some(Receipt { until: part.until, part: number, last: part.last });
-        Some(part)
-    }
-
-    fn next_read(&mut self) -> Option<ReadRequest> {
-        if self.unconfirmed.len() >= WINDOW_PARTS as usize {
-            return None;
-        }
-        if self.download.is_none() {
-            if self.greeted && self.head.version <= self.sent.version {
-                return None;
-            }
-            self.download = Some(Outgoing { since: self.sent, until: None, after: None, part: 0, reading: false });
-        }
-        let range = self.download.as_mut()?;
-        if range.reading {
-            return None;
-        }
-        range.reading = true;
-        // What this connection brought need not come back. What the same site brought on an earlier one must: a copy
-        // of this client may have written it, and a range that left it out would be lost to this one for ever.
-        let author = if self.greeted { Author::Except(self.site) } else { Author::Any };
-        Some(ReadRequest { since: range.since.version, until: range.until, after: range.after.clone(), author })
-    }
-
-    fn chunk(&mut self, chunk: Chunk) -> Option<ServerMessage<EncodedChanges>> {
-        let range = self.download.as_mut()?;
-        range.reading = false;
-        let last = chunk.next.is_none();
-        let own = self.greeted && chunk.changes.only_site == Some(self.site);
-        let receipt = Receipt { until: chunk.until, part: range.part, last };
-        let message = ServerMessage::Download(Download {
-            since: range.since,
-            until: chunk.until,
-            part: range.part,
-            last,
-            remaining: chunk.remaining,
-            changes: if own { EncodedChanges::empty() } else { chunk.changes },
-        });
-        range.until = Some(chunk.until);
-        range.after = chunk.next;
-        range.part += 1;
-        self.unconfirmed.push_back(receipt);
-        if last {
-            self.sent = chunk.until;
-            self.greeted = true;
-            self.download = None;
-        }
-        if chunk.until.version > self.head.version {
-            self.head = chunk.until;
-        }
-        Some(message)
     }
 }

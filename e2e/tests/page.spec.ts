@@ -279,7 +279,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     await tab("sync-bundle-replay");
     await page.keyboard.press("Enter");
     await expect(dialog).toContainText("book: 1 added.");
-    await expect(dialog).toContainText("In all: 5 added.");
+    await expect(dialog).toContainText("In all: 12 added.");
     expect(await page.evaluate(() => (window as any).greenlight.query("SELECT isbn FROM book"))).toEqual([]);
     const box = (await dialog.boundingBox())!;
     expect([box.x >= 0, box.x + box.width <= 360, box.y >= 0, box.y + box.height <= 640]).toEqual([true, true, true, true]);
@@ -298,7 +298,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     await page.keyboard.press("Space");
     await tab("sync-replay-dialog-yes");
     await page.keyboard.press("Enter");
-    await expect(page.getByTestId("sync-note")).toHaveText("5 rows written.");
+    await expect(page.getByTestId("sync-note")).toHaveText("12 rows written.");
     await light(page, "synced", 30_000);
     expect((await server.exec("SELECT title FROM book")).rows).toEqual([["The Quiet Orchard"]]);
   });

@@ -2,11 +2,11 @@
 //!
 //! Where in the flow: between the sessions' messages and their arrival. Within a direction messages keep their order,
 //! as a WebSocket does; between connections and directions there is no order. Never looks into a message, but at its
-//! first byte to count parts.
+//! first byte to count fragments.
 
 use std::collections::VecDeque;
 
-use greenlight_core::limits::{MAX_FRAME_BYTES, WINDOW_PARTS};
+use greenlight_core::limits::{MAX_FRAGMENTS, MAX_FRAME_BYTES};
 
 use crate::clock::Time;
 use crate::event::Event;
@@ -16,10 +16,8 @@ use crate::world::World;
 /// Messages of a connection that are remembered, to come again on a later one.
 const REMEMBERED: usize = 24;
 /// Message types, as the protocol numbers them.
-const UPLOAD: u8 = 4;
-const DOWNLOAD: u8 = 5;
-const UPLOADED: u8 = 6;
-const DOWNLOADED: u8 = 7;
+const FRAGMENT: u8 = 12;
+const RECEIVED: u8 = 13;
 
 /// A connection's number, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +40,9 @@ pub(crate) struct Wire {
     down: Pipe,
     /// The last messages, to come again later.
     sent: VecDeque<(Way, Vec<u8>)>,
-    /// Parts without a receipt, up and down, and the most there ever were.
-    open_parts: [u32; 2],
-    /// Messages of other connections were put into it: its parts can't be counted any more.
+    /// Fragments without a receipt, up and down.
+    open_fragments: [usize; 2],
+    /// Messages of other connections were put into it: its fragments can't be counted any more.
     tainted: bool,
 }
 
@@ -64,11 +62,13 @@ pub(crate) struct Link {
     pub(crate) latency_ms: u64,
     pub(crate) offline_until: Time,
     pub(crate) black_hole: bool,
+    /// What passes in a second, in each direction, where that is little.
+    pub(crate) bytes_per_second: Option<u64>,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { latency_ms: 20, offline_until: Time::default(), black_hole: false }
+        Self { latency_ms: 20, offline_until: Time::default(), black_hole: false, bytes_per_second: None }
     }
 }
 
@@ -80,19 +80,15 @@ impl Wire {
         }
     }
 
-    /// Counts parts that are on their way; the window bounds them.
-    fn count(&mut self, way: Way, kind: u8) -> u32 {
+    /// Counts fragments that are on their way; their sender bounds them.
+    fn count(&mut self, way: Way, kind: u8) -> usize {
         let place = match (way, kind) {
-            (Way::Up, UPLOAD) | (Way::Down, UPLOADED) => 0,
-            (Way::Down, DOWNLOAD) | (Way::Up, DOWNLOADED) => 1,
+            (Way::Up, FRAGMENT) | (Way::Down, RECEIVED) => 0,
+            (Way::Down, FRAGMENT) | (Way::Up, RECEIVED) => 1,
             _ => return 0,
         };
-        let open = &mut self.open_parts[place];
-        if matches!(kind, UPLOAD | DOWNLOAD) {
-            *open += 1
-        } else {
-            *open = open.saturating_sub(1)
-        }
+        let open = &mut self.open_fragments[place];
+        *open = if kind == FRAGMENT { *open + 1 } else { open.saturating_sub(1) };
         *open
     }
 }
@@ -106,7 +102,7 @@ impl World {
             up: Pipe::default(),
             down: Pipe::default(),
             sent: VecDeque::new(),
-            open_parts: [0; 2],
+            open_fragments: [0; 2],
             tainted: false,
         });
         let link = self.clients[client].link;
@@ -125,8 +121,8 @@ impl World {
     pub(crate) fn send(&mut self, id: WireId, way: Way, frame: Vec<u8>) -> Result<(), Violation> {
         let wire = &mut self.wires[id.0];
         let open = frame.first().map_or(0, |&kind| wire.count(way, kind));
-        if !wire.tainted && open > WINDOW_PARTS {
-            return Err(self.violation(Check::Limits, format!("{open} parts are on their way {way:?} on {id:?}")));
+        if !wire.tainted && open > MAX_FRAGMENTS {
+            return Err(self.violation(Check::Limits, format!("{open} fragments are on their way {way:?} on {id:?}")));
         }
         if frame.len() > MAX_FRAME_BYTES {
             return Err(self.violation(Check::Limits, format!("a message of {} bytes", frame.len())));
@@ -154,6 +150,7 @@ impl World {
     }
 
     fn carry(&mut self, id: WireId, way: Way, frame: Vec<u8>) {
+        let bytes = frame.len() as u64;
         let event = match way {
             Way::Up => Event::Up(id, frame),
             Way::Down => Event::Down(id, frame),
@@ -163,7 +160,7 @@ impl World {
             self.cut(id, Some(500), Some(500));
         } else {
             pipe.cut_after = pipe.cut_after.map(|left| left - 1);
-            self.push(id, way, event);
+            self.push(id, way, bytes, event);
         }
     }
 
@@ -173,17 +170,18 @@ impl World {
             Way::Up => Event::UpClosed(id),
             Way::Down => Event::DownClosed(id, code, reason),
         };
-        self.push(id, way, event);
+        self.push(id, way, 0, event);
     }
 
-    fn push(&mut self, id: WireId, way: Way, event: Event) {
-        let latency = self.clients[self.wires[id.0].client].link.latency_ms;
-        let arrives = self.now.after_ms(self.travel(latency));
+    fn push(&mut self, id: WireId, way: Way, bytes: u64, event: Event) {
+        let Link { latency_ms, bytes_per_second, .. } = self.clients[self.wires[id.0].client].link;
+        let arrives = self.now.after_ms(self.travel(latency_ms));
+        let takes_ms = bytes_per_second.map_or(0, |rate| bytes * 1_000 / rate);
         let pipe = self.wires[id.0].pipe(way);
         if pipe.cut {
             return;
         }
-        pipe.arrives = pipe.arrives.max(arrives);
+        pipe.arrives = pipe.arrives.max(arrives).after_ms(takes_ms);
         let at = pipe.arrives;
         self.at(at, event);
     }

@@ -55,6 +55,8 @@ pub enum Step {
     Retry { client: usize },
     /// The way to a client takes this long from now on.
     Latency { client: usize, ms: u64 },
+    /// So many bytes a second pass on the way to a client and back, from now on.
+    SlowLine { client: usize, bytes_per_second: u64 },
     /// Everything under way and everything later on this connection is lost; each end learns of it after so long,
     /// or never.
     Cut { client: usize, client_learns_ms: Option<u64>, server_learns_ms: Option<u64> },
@@ -114,6 +116,7 @@ impl Step {
             Self::Resume { .. } => "resume",
             Self::Retry { .. } => "retry",
             Self::Latency { .. } => "latency",
+            Self::SlowLine { .. } => "slow line",
             Self::Cut { .. } => "cut",
             Self::CutAfter { .. } => "cut after messages",
             Self::HalfOpen { .. } => "half-open",
@@ -144,6 +147,7 @@ impl Step {
         matches!(
             self,
             Self::Latency { .. }
+                | Self::SlowLine { .. }
                 | Self::Cut { .. }
                 | Self::CutAfter { .. }
                 | Self::HalfOpen { .. }

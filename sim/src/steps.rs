@@ -62,6 +62,11 @@ impl World {
                 self.clients[client].link.latency_ms = ms;
                 true
             }
+            Step::SlowLine { client, bytes_per_second } => {
+                let client = self.client(client);
+                self.clients[client].link.bytes_per_second = Some(bytes_per_second);
+                true
+            }
             Step::Offline { client, ms, black_hole } => {
                 let (client, until) = (self.client(client), self.now.after_ms(ms));
                 let link = &mut self.clients[client].link;

@@ -25,8 +25,10 @@ pub(super) struct Inbox {
     /// Where it will stand once every received range is applied.
     received: Cursor,
     range: Option<Incoming>,
+    /// Whether a message is coming in of which fragments are missing.
+    in_fragments: bool,
     applying: VecDeque<Part>,
-    /// When a part came or was applied.
+    /// When a fragment or a part came, or a part was applied.
     moved: Now,
     /// Whether a range was applied on this connection.
     pub(super) applied_once: bool,
@@ -71,10 +73,16 @@ impl Inbox {
         self.cursor
     }
 
-    /// While a range in parts comes in: when its newest part came or was applied.
+    /// While something large comes in: when it moved last.
     pub(super) fn receiving(&self) -> Option<Now> {
-        let in_parts = self.range.is_some() || self.applying.iter().any(|part| part.receipt.part > 0);
+        let in_parts =
+            self.in_fragments || self.range.is_some() || self.applying.iter().any(|part| part.receipt.part > 0);
         in_parts.then_some(self.moved)
+    }
+
+    pub(super) fn fragment_came(&mut self, now: Now, more: bool) {
+        self.in_fragments = more;
+        self.moved = now;
     }
 
     fn check(&mut self, now: Now, download: &Download<Vec<Change>>) -> Result<(), &'static str> {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::{ClientSession, Output};
+use crate::fragments::{Fragmenter, Reassembly};
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, EARLY_CLOSE};
 use crate::time::Now;
 
@@ -92,6 +93,8 @@ impl ClientSession {
         self.upload = None;
         self.uploaded_once = false;
         self.inbox.stop();
+        self.fragmenter = Fragmenter::default();
+        self.reassembly = Reassembly::default();
         self.verifier.disconnected();
         self.heartbeat.stop();
         if let Some(meter) = &self.progress

@@ -88,7 +88,7 @@ impl ClientSession {
         if receipt.part == 0 && !last {
             self.progress = Some(Meter::start(now, Direction::Up, part.changes + part.remaining));
         }
-        self.send(&message);
+        self.send_in_fragments(now, &message);
         self.read_upload();
     }
 

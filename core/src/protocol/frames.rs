@@ -3,6 +3,9 @@
 //! Where in the flow: between session and socket. The table in the parent module is what this file follows.
 
 mod digests;
+mod fragments;
+
+pub(crate) use self::fragments::{encode_fragment, encode_received};
 
 use super::changes::{EncodedChanges, decode_changes};
 use super::messages::{ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Welcome};
@@ -28,6 +31,8 @@ const PING: u8 = 8;
 const PONG: u8 = 9;
 const VERIFY: u8 = 10;
 const DIGESTS: u8 = 11;
+const FRAGMENT: u8 = 12;
+const RECEIVED: u8 = 13;
 
 impl ClientMessage<EncodedChanges> {
     /// The frame.
@@ -47,6 +52,8 @@ impl ClientMessage<EncodedChanges> {
                 out.into_vec()
             }
             Self::Verify(verify) => digests::encode_verify(verify),
+            Self::Fragment(fragment) => encode_fragment(fragment.number, fragment.last, &fragment.bytes),
+            Self::Received(number) => encode_received(*number),
         }
     }
 }
@@ -72,6 +79,8 @@ impl ClientMessage<Vec<Change>> {
                 cursor: take_cursor(&mut input, "cursor")?,
             }),
             VERIFY => Self::Verify(digests::decode_verify(&mut input)?),
+            FRAGMENT => Self::Fragment(fragments::decode_fragment(&mut input)?),
+            RECEIVED => Self::Received(input.varint("number")?),
             other => return Err(WireError::UnknownType(other)),
         };
         input.finish()?;
@@ -102,6 +111,8 @@ impl ServerMessage<EncodedChanges> {
                 out.into_vec()
             }
             Self::Digests(answer) => digests::encode_answer(answer),
+            Self::Fragment(fragment) => encode_fragment(fragment.number, fragment.last, &fragment.bytes),
+            Self::Received(number) => encode_received(*number),
         }
     }
 }
@@ -130,6 +141,8 @@ impl ServerMessage<Vec<Change>> {
                 writer: take_writer(&mut input)?,
             }),
             DIGESTS => Self::Digests(digests::decode_answer(&mut input)?),
+            FRAGMENT => Self::Fragment(fragments::decode_fragment(&mut input)?),
+            RECEIVED => Self::Received(input.varint("number")?),
             other => return Err(WireError::UnknownType(other)),
         };
         input.finish()?;

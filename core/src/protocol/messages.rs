@@ -170,6 +170,17 @@ pub struct DigestAnswer {
     pub digests: Digests,
 }
 
+/// A piece of a message that is too large to be sent at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Counts fragments of its sender on a connection, from 0.
+    pub number: u64,
+    /// Whether the message is complete with it.
+    pub last: bool,
+    /// Its bytes: at least one, at most [`FRAGMENT_BYTES`](crate::limits::FRAGMENT_BYTES).
+    pub bytes: Vec<u8>,
+}
+
 /// What a client sends; `C` as in [`Upload`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage<C> {
@@ -183,6 +194,10 @@ pub enum ClientMessage<C> {
     Ping(Ping),
     /// See [`Verify`].
     Verify(Verify),
+    /// See [`Fragment`].
+    Fragment(Fragment),
+    /// The server's fragment of this number was received.
+    Received(u64),
 }
 
 /// What a server sends; `C` as in [`Upload`].
@@ -200,4 +215,8 @@ pub enum ServerMessage<C> {
     Pong(Pong),
     /// See [`DigestAnswer`].
     Digests(DigestAnswer),
+    /// See [`Fragment`].
+    Fragment(Fragment),
+    /// The client's fragment of this number was received.
+    Received(u64),
 }

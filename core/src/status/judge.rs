@@ -65,8 +65,8 @@ pub struct Facts {
     pub caught_up: Option<Now>,
     /// The newest answered ping: when it was sent.
     pub echoed: Option<Now>,
-    /// While a range in parts comes in: when its newest part came or was applied. Never makes the light green; it tells a server that
-    /// is busy sending from one that has fallen silent.
+    /// While a large message, or a range in parts, comes in: when its newest piece came or was applied. Never makes the
+    /// light green; it tells a server that is busy sending from one that has fallen silent.
     pub receiving: Option<Now>,
     /// The server's word on its writer, in the newest answer.
     pub writer: WriterState,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use greenlight_core::change::SENTINEL;
 use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_RANGE_PARTS, MAX_SEQUENCE, MAX_VERSION};
 use greenlight_core::protocol::{
-    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload,
-    Verify, Welcome, WriterState,
+    ClientMessage, DigestAnswer, Download, Fragment, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage,
+    Upload, Verify, Welcome, WriterState,
 };
 use greenlight_core::replica::{DigestScope, Digests};
 use greenlight_core::{
@@ -162,6 +162,8 @@ pub(crate) fn client_message() -> BoxedStrategy<ClientMessage<Vec<Change>>> {
         })),
         ping.prop_map(ClientMessage::Ping),
         (any::<u64>(), scope()).prop_map(|(number, scope)| ClientMessage::Verify(Verify { number, scope })),
+        fragment().prop_map(ClientMessage::Fragment),
+        any::<u64>().prop_map(ClientMessage::Received),
     ]
     .boxed()
 }
@@ -179,6 +181,14 @@ fn digests() -> impl Strategy<Value = DigestAnswer> {
     (any::<u64>(), cursor(), prop::option::of(sums)).prop_map(|(number, at, sums)| {
         let sums = sums.map(|sums| sums.into_iter().collect());
         DigestAnswer { number, digests: Digests { at, sums } }
+    })
+}
+
+fn fragment() -> impl Strategy<Value = Fragment> {
+    (any::<u64>(), any::<bool>(), vec(any::<u8>(), 1..200)).prop_map(|(number, last, bytes)| Fragment {
+        number,
+        last,
+        bytes,
     })
 }
 
@@ -223,6 +233,8 @@ pub(crate) fn server_message() -> BoxedStrategy<ServerMessage<Vec<Change>>> {
             writer
         })),
         digests().prop_map(ServerMessage::Digests),
+        fragment().prop_map(ServerMessage::Fragment),
+        any::<u64>().prop_map(ServerMessage::Received),
     ]
     .boxed()
 }

@@ -194,10 +194,18 @@ pub(crate) fn digests() -> Frame {
         .raw("list", list([[bytes(b"book"), vec![1; 16]].concat(), [bytes(b"stock"), vec![2; 16]].concat()]))
 }
 
+pub(crate) fn fragment() -> Frame {
+    Frame::new(12).varint("number", 300).raw("last", [0]).raw("fragment", bytes(&[1, 2, 3]))
+}
+
+pub(crate) fn received() -> Frame {
+    Frame::new(13).varint("number", 300)
+}
+
 /// Every message that a client sends, and then every one that a server sends.
-pub(crate) fn all() -> ([Frame; 5], [Frame; 6]) {
+pub(crate) fn all() -> ([Frame; 7], [Frame; 8]) {
     (
-        [hello(), upload(), downloaded(), ping(), verify()],
-        [welcome(), refuse(), download(), uploaded(), pong(), digests()],
+        [hello(), upload(), downloaded(), ping(), verify(), fragment(), received()],
+        [welcome(), refuse(), download(), uploaded(), pong(), digests(), fragment(), received()],
     )
 }

@@ -3,8 +3,8 @@
 
 use greenlight_core::change::SENTINEL;
 use greenlight_core::protocol::{
-    ClientMessage, DigestAnswer, Download, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage, Upload,
-    Verify, Welcome, WriterState,
+    ClientMessage, DigestAnswer, Download, Fragment, Hello, Ping, Pong, Receipt, Refuse, RefuseCode, ServerMessage,
+    Upload, Verify, Welcome, WriterState,
 };
 use greenlight_core::replica::{DigestScope, Digests};
 use greenlight_core::{
@@ -214,4 +214,16 @@ fn verifying() {
     check_server(&golden!("digests"), &ServerMessage::Digests(answer));
     let none = DigestAnswer { number: 1, digests: Digests { at, sums: None } };
     check_server(&golden!("digests_none"), &ServerMessage::Digests(none));
+}
+
+#[test]
+fn fragments() {
+    let middle = Fragment { number: 300, last: false, bytes: vec![4, 12, 13] };
+    check_client(&golden!("fragment"), &ClientMessage::Fragment(middle.clone()));
+    check_server(&golden!("fragment"), &ServerMessage::Fragment(middle));
+    let last = Fragment { number: 0, last: true, bytes: vec![255] };
+    check_client(&golden!("fragment_last"), &ClientMessage::Fragment(last.clone()));
+    check_server(&golden!("fragment_last"), &ServerMessage::Fragment(last));
+    check_client(&golden!("received"), &ClientMessage::Received(300));
+    check_server(&golden!("received"), &ServerMessage::Received(300));
 }

@@ -70,7 +70,7 @@ fn check_cost(frame: &[u8]) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn any_bytes_are_decoded_or_refused(frame in prop::collection::vec(any::<u8>(), 0..300), kind in 0..11u8) {
+    fn any_bytes_are_decoded_or_refused(frame in prop::collection::vec(any::<u8>(), 0..300), kind in 0..15u8) {
         check_cost(&frame)?;
         check_cost(&[vec![kind], frame.clone()].concat())?;
         drop(PackedKey::new(&frame));

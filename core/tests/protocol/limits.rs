@@ -6,8 +6,8 @@ use greenlight_core::protocol::{ClientMessage, ServerMessage, WireError};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::frame::{
-    self, Frame, all, bytes, digests, download, downloaded, hello, list, ping, pong, refuse, text_of, upload, uploaded,
-    varint, verify, welcome, zigzag,
+    self, Frame, all, bytes, digests, download, downloaded, fragment, hello, list, ping, pong, refuse, text_of, upload,
+    uploaded, varint, verify, welcome, zigzag,
 };
 use WireError::{Invalid, LeftOver, TooLarge, Truncated, UnknownType};
 
@@ -15,7 +15,7 @@ use WireError::{Invalid, LeftOver, TooLarge, Truncated, UnknownType};
 fn decode(frame: &Frame) -> Result<(), WireError> {
     let bytes = frame.bytes();
     match bytes[0] {
-        1 | 4 | 7 | 8 | 10 => ClientMessage::decode(&bytes).map(drop),
+        1 | 4 | 7 | 8 | 10 | 12 | 13 => ClientMessage::decode(&bytes).map(drop),
         _ => ServerMessage::decode(&bytes).map(drop),
     }
 }
@@ -239,17 +239,18 @@ fn a_frame_has_a_largest_size_and_an_end() {
 }
 
 #[test]
-fn a_type_belongs_to_one_direction() {
+fn a_type_belongs_to_one_direction_but_for_fragments() {
+    let both = |frame: &Frame| [12, 13].contains(&frame.bytes()[0]);
     let (client, server) = all();
-    for frame in client {
+    for frame in client.into_iter().filter(|frame| !both(frame)) {
         let bytes = frame.bytes();
         assert_eq!(ServerMessage::decode(&bytes).map(drop), Err(UnknownType(bytes[0])));
     }
-    for frame in server {
+    for frame in server.into_iter().filter(|frame| !both(frame)) {
         let bytes = frame.bytes();
         assert_eq!(ClientMessage::decode(&bytes).map(drop), Err(UnknownType(bytes[0])));
     }
-    for kind in [0, 12, 13, 127, 128, 255] {
+    for kind in [0, 14, 15, 127, 128, 255] {
         assert_eq!(ClientMessage::decode(&[kind]).map(drop), Err(UnknownType(kind)));
         assert_eq!(ServerMessage::decode(&[kind]).map(drop), Err(UnknownType(kind)));
     }
@@ -293,4 +294,12 @@ fn every_prefix_is_refused() {
             assert!(matches!(answer, Err(Truncated(_))), "{length} of {bytes:02x?}: {answer:?}");
         }
     }
+}
+
+#[test]
+fn fields_of_fragments() {
+    refused(fragment().with("last", [2]), Invalid("last"));
+    taken(fragment().with("fragment", text_of(FRAGMENT_BYTES)), "largest fragment");
+    refused(fragment().with("fragment", text_of(FRAGMENT_BYTES + 1)), TooLarge("fragment"));
+    refused(fragment().with("fragment", bytes(&[])), Invalid("fragment"));
 }

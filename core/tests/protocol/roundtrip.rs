@@ -25,6 +25,8 @@ pub(crate) fn to_send(message: &ClientMessage<Vec<Change>>) -> ClientMessage<Enc
         ClientMessage::Downloaded(receipt) => ClientMessage::Downloaded(receipt),
         ClientMessage::Ping(ping) => ClientMessage::Ping(ping),
         ClientMessage::Verify(verify) => ClientMessage::Verify(verify),
+        ClientMessage::Fragment(fragment) => ClientMessage::Fragment(fragment),
+        ClientMessage::Received(number) => ClientMessage::Received(number),
     }
 }
 
@@ -40,6 +42,8 @@ pub(crate) fn to_serve(message: &ServerMessage<Vec<Change>>) -> ServerMessage<En
         ServerMessage::Uploaded(receipt) => ServerMessage::Uploaded(receipt),
         ServerMessage::Pong(pong) => ServerMessage::Pong(pong),
         ServerMessage::Digests(answer) => ServerMessage::Digests(answer),
+        ServerMessage::Fragment(fragment) => ServerMessage::Fragment(fragment),
+        ServerMessage::Received(number) => ServerMessage::Received(number),
     }
 }
 

@@ -20,10 +20,10 @@ fn has_line(line: &str) {
 fn every_message_stands_in_the_page_as_in_the_header() {
     let rows: Vec<&str> = HEADER.lines().filter_map(|line| line.strip_prefix("//! ")).collect();
     let rows: Vec<&str> = rows.into_iter().filter(|row| row.starts_with('|')).collect();
-    assert_eq!(rows.len(), 2 + 11, "a title, a rule and eleven messages");
+    assert_eq!(rows.len(), 2 + 13, "a title, a rule and thirteen messages");
     rows.into_iter().for_each(has_line);
     let names = ["hello", "welcome", "refuse", "upload", "download", "uploaded", "downloaded", "ping", "pong"];
-    for (number, name) in names.into_iter().chain(["verify", "digests"]).enumerate() {
+    for (number, name) in names.into_iter().chain(["verify", "digests", "fragment", "received"]).enumerate() {
         has_line(&format!("| {} | {name} |", number + 1));
     }
 }
@@ -90,6 +90,12 @@ fn every_limit_stands_in_the_page() {
         MAX_PART_SITES,
         MAX_RANGE_PARTS,
         WINDOW_PARTS,
+        PLAIN_FRAME_BYTES,
+        FRAGMENT_BYTES,
+        MAX_FRAGMENTS,
+        FIRST_FLIGHT_BYTES,
+        LEAST_FLIGHT_BYTES,
+        MOST_FLIGHT_BYTES,
         MAX_TOKEN_BYTES,
         MAX_SENTENCE_BYTES,
         MAX_AGENT_BYTES,
@@ -104,9 +110,11 @@ fn every_limit_stands_in_the_page() {
         MAX_COLUMN_VERSION,
         MAX_SEQUENCE,
     ];
-    let deadlines: [(&str, Duration); 16] = deadlines![
+    let deadlines: [(&str, Duration); 18] = deadlines![
         HEARTBEAT,
         FRESHNESS,
+        EARLY_RECEIPT,
+        LATE_RECEIPT,
         IDLE_LIMIT,
         HELLO_LIMIT,
         WELCOME_LIMIT,

@@ -14,6 +14,9 @@ use greenlight_core::{Now, StatusState};
 use crate::model::ClientModel;
 use crate::network::{Down, Line, Wire};
 
+/// How often it is looked what has passed over a slow line.
+const LINE_STEP_MS: u64 = 50;
+
 /// A person's device.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
@@ -71,7 +74,8 @@ impl Client {
         let slept = self.slept.as_millis() as u64;
         let own = self.session.wake_at(self.clock(now)).map(|due| due.monotonic_ms + slept);
         let server = self.wire.as_ref().and_then(|wire| wire.server.as_ref()).and_then(ServerSession::wake_at);
-        own.into_iter().chain(server.map(|due| due.monotonic_ms)).min()
+        let line = self.wire.as_ref().filter(|wire| wire.is_at_work()).map(|_| now.monotonic_ms + LINE_STEP_MS);
+        own.into_iter().chain(server.map(|due| due.monotonic_ms)).chain(line).min()
     }
 
     /// Its monotonic clock did not count this.
@@ -155,7 +159,7 @@ impl Client {
         let Some(wire) = &mut self.wire else { return false };
         let mut moved = false;
         while !wire.holds_up
-            && let Some(frame) = wire.up.pop_front()
+            && let Some(frame) = wire.next_up()
         {
             moved = true;
             if let Some(server) = &mut wire.server {
@@ -165,7 +169,7 @@ impl Client {
         if wire.holds_down {
             return moved;
         }
-        match wire.down.pop_front() {
+        match wire.next_down() {
             Some(Down::Frame(frame)) => self.session.handle_frame(own, &frame),
             Some(Down::Close(code, reason)) => {
                 self.wire = None;

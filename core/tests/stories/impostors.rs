@@ -1,6 +1,8 @@
 //! Stories of ends that do not keep to the protocol, one session at a time and frame by frame: each is closed with its
 //! code, and nothing that it said is believed.
 
+mod fragments;
+
 use greenlight_core::client::{self, ClientConfig, ClientSession};
 use greenlight_core::limits::{HEARTBEAT, PROGRESS_GIVE_UP, WINDOW_PARTS};
 use greenlight_core::protocol::{

@@ -232,6 +232,34 @@ fn the_last_part_or_a_receipt_is_lost_and_the_connection_lives_on() {
 }
 
 #[test]
+fn a_fragment_is_repeated_or_lost() {
+    const FRAGMENT: u8 = 12;
+    let is_fragment = |down: &Down| matches!(down, Down::Frame(frame) if frame[0] == FRAGMENT);
+    for repeated in [true, false] {
+        let mut world = World::with(&["alice", "bob"]);
+        world.half_opens("bob");
+        world.writes("alice", 1, "title", &"long".repeat(500));
+        world.writes("bob", 2, "title", &"longer".repeat(500));
+        let wire = world.client("bob").wire.as_mut().expect("a connection");
+        let at = wire.down.iter().position(is_fragment).expect("a fragment waits");
+        let up = wire.up.iter().position(|frame| frame[0] == FRAGMENT).expect("a fragment waits");
+        if repeated {
+            let Down::Frame(frame) = &wire.down[at] else { panic!("it is a frame") };
+            let again = Down::Frame(frame.clone());
+            wire.down.insert(at, again);
+        } else {
+            wire.up.remove(up);
+        }
+        world.lets_pass("bob");
+        world.seconds(20);
+        world.shows("bob", Synced, Reason::Synced);
+        assert_eq!(world.look_at("bob").dials, 2);
+        let all = format!("1.title={} 2.title={}", "long".repeat(500), "longer".repeat(500));
+        world.all_hold(&all);
+    }
+}
+
+#[test]
 fn a_frame_arrives_broken() {
     let world = tamper(|wire| wire.up[0].truncate(1));
     assert_eq!(world.look_at("bob").dials, 2);

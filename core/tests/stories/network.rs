@@ -41,6 +41,10 @@ pub(crate) struct Wire {
     pub(crate) holds_up: bool,
     /// Frames wait on their way to the client.
     pub(crate) holds_down: bool,
+    /// So many bytes a second pass in each direction, where it is slow.
+    pub(crate) bytes_per_second: Option<u64>,
+    /// What may pass now: up, down.
+    credit: [u64; 2],
     uploads: Flight,
     downloads: Flight,
 }
@@ -78,9 +82,44 @@ impl Wire {
             down: VecDeque::new(),
             holds_up: false,
             holds_down: false,
+            bytes_per_second: None,
+            credit: [0; 2],
             uploads: Flight::default(),
             downloads: Flight::default(),
         }
+    }
+
+    /// Time passes: a slow line takes on that much more. Nothing is saved up while it has nothing to carry.
+    pub(crate) fn tick(&mut self, ms: u64) {
+        let Some(rate) = self.bytes_per_second else { return };
+        for (credit, idle) in self.credit.iter_mut().zip([self.up.is_empty(), self.down.is_empty()]) {
+            *credit = if idle { 0 } else { *credit + rate * ms / 1_000 };
+        }
+    }
+
+    /// Whether a slow line has something to carry.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let waits = !self.up.is_empty() && !self.holds_up || !self.down.is_empty() && !self.holds_down;
+        self.bytes_per_second.is_some() && waits
+    }
+
+    pub(crate) fn next_up(&mut self) -> Option<Vec<u8>> {
+        let length = self.up.front()?.len();
+        self.spend(0, length).then(|| self.up.pop_front())?
+    }
+
+    pub(crate) fn next_down(&mut self) -> Option<Down> {
+        let length = if let Down::Frame(frame) = self.down.front()? { frame.len() } else { 0 };
+        self.spend(1, length).then(|| self.down.pop_front())?
+    }
+
+    fn spend(&mut self, way: usize, length: usize) -> bool {
+        if self.bytes_per_second.is_none() {
+            return true;
+        }
+        let Some(left) = self.credit[way].checked_sub(length as u64) else { return false };
+        self.credit[way] = left;
+        true
     }
 
     pub(crate) fn send_up(&mut self, frame: Vec<u8>) {

@@ -35,6 +35,41 @@ fn a_slow_reader_costs_a_window_and_no_more() {
 }
 
 #[test]
+fn a_large_value_goes_up_a_slow_line_under_a_light_that_says_so() {
+    for (rate, length, seconds) in [(10_000, 400_000, 60), (2_000, 100_000, 90)] {
+        let mut world = World::with(&["alice", "bob"]);
+        world.client("alice").wire.as_mut().expect("a connection").bytes_per_second = Some(rate);
+        world.client("alice").lights.clear();
+        world.writes("alice", 1, "title", &"t".repeat(length));
+        for _ in 0..seconds / 10 {
+            world.seconds(10);
+        }
+        world.shows("alice", Synced, Reason::Synced);
+        // It moved all the time, and was fresh: never yellow, never stuck.
+        assert_eq!(world.look_at("alice").lights, [(Syncing, Reason::Sending), (Synced, Reason::Synced)], "{rate}");
+        assert_eq!(world.look_at("alice").dials, 1);
+        world.shows("bob", Synced, Reason::Synced);
+        world.holds("bob", &world.server.model.rows.text());
+    }
+}
+
+#[test]
+fn a_large_value_comes_down_a_slow_line_under_a_light_that_says_so() {
+    let mut world = World::with(&["alice"]);
+    world.client("alice").wire.as_mut().expect("a connection").bytes_per_second = Some(10_000);
+    world.server_writes(1, "title", &"t".repeat(400_000));
+    world.client("alice").lights.clear();
+    world.seconds(30);
+    world.shows("alice", Connecting, Reason::CatchingUp);
+    world.seconds(20);
+    world.shows("alice", Synced, Reason::Synced);
+    let lights = &world.look_at("alice").lights;
+    assert_eq!(lights[..], [(Synced, Reason::Synced), (Connecting, Reason::CatchingUp), (Synced, Reason::Synced)]);
+    assert_eq!(world.look_at("alice").dials, 1);
+    world.holds("alice", &world.server.model.rows.text());
+}
+
+#[test]
 fn many_small_commits_become_few_parts() {
     let mut world = World::with(&["alice", "bob"]);
     world.client("bob").wire.as_mut().expect("a connection").holds_up = true;

@@ -330,6 +330,9 @@ impl World {
         self.now = self.now.plus(Duration::from_millis(ms));
         let now = self.now;
         for client in &mut self.clients {
+            if let Some(wire) = &mut client.wire {
+                wire.tick(ms);
+            }
             client.session.handle_timeout(client.clock(now));
             if let Some(session) = client.server_end() {
                 session.handle_timeout(now);

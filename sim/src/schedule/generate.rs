@@ -31,11 +31,12 @@ const CALM: u8 = 5;
 type Draw = fn(&mut Rng) -> Step;
 
 /// Kinds of faults: weight against the weight of all writes, share of schedules, how to draw one.
-const FAULTS: [(u32, Share, Draw); 26] = [
+const FAULTS: [(u32, Share, Draw); 27] = [
     (4, COMMON, |rng| Step::Pause { client: any(rng) }),
     (6, COMMON, |rng| Step::Resume { client: any(rng) }),
     (2, COMMON, |rng| Step::Retry { client: any(rng) }),
     (4, COMMON, |rng| Step::Latency { client: any(rng), ms: skewed(rng, 4_000) }),
+    (3, COMMON, |rng| Step::SlowLine { client: any(rng), bytes_per_second: rng.u64(1_000..20_000) }),
     (5, COMMON, |rng| Step::Cut {
         client: any(rng),
         client_learns_ms: maybe(rng, 3_000),
