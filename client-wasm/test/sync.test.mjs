@@ -120,7 +120,7 @@ describe("two browsers and a server", () => {
     assert.deepEqual([status.reason, status.remedy], ["quarantined", "review_quarantine"]);
     const aside = await bob.evaluate(() => db.quarantined());
     assert.equal(aside.length, status.quarantined);
-    assert.deepEqual([aside[0].table, aside[0].key, aside[0].reason], ["book", [{ text: "13" }], "constraint failed"]);
+    assert.deepEqual([aside[0].table, aside[0].key, aside[0].reason], ["book", [{ text: "13" }], "no thirteen"]);
     // Too early: nothing changes. What is written here meanwhile still reaches the other.
     assert.deepEqual(await bob.evaluate(() => db.retryQuarantined()), { applied: 0 });
     await exec(bob, "INSERT INTO book (isbn, title) VALUES ('15', 'fifteen')");

@@ -6,6 +6,7 @@ mod allocator;
 mod basics;
 mod convergence;
 mod empty_values;
+mod error_text;
 mod hostile_input;
 mod key_update;
 mod keys;
