@@ -42,7 +42,7 @@ async function stopAt(browser, url, at, name = "shop") {
   await exec(page, "INSERT INTO book (isbn, title) VALUES ('1', 'one'), ('2', 'two')");
   const site = await siteId(page);
   await page.evaluate(() => {
-    const channel = new BroadcastChannel("nuke-test");
+    const channel = new BroadcastChannel("stopping");
     globalThis.said = [];
     channel.onmessage = ({ data }) => globalThis.said.push(data);
     globalThis.nuked = db.nukeAndResync().then(
@@ -153,7 +153,7 @@ describe("a nuke that is cut off", () => {
       await exec(leader, "INSERT INTO book (isbn, title) VALUES ('1', 'one'), ('2', 'two')");
       await tab.evaluate(() => {
         globalThis.said = [];
-        new BroadcastChannel("nuke-test").onmessage = ({ data }) => globalThis.said.push(data);
+        new BroadcastChannel("stopping").onmessage = ({ data }) => globalThis.said.push(data);
         globalThis.nuked = db.nukeAndResync();
         // Asked for after the nuke, so that it is to be there after it.
         globalThis.written = db.exec("INSERT INTO book (isbn, title) VALUES ('3', 'three')");

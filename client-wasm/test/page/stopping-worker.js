@@ -1,6 +1,6 @@
-// The package's worker, that stops for good at one named point of a nuke (`?at=POINT`) and says so on the channel
-// "nuke-test". It stops in the middle of a call, so nothing behind the point is carried out; the test then ends its page.
-// Points: see POINTS in nuke.test.mjs. "broken" is another kind: there the drop fails, once in a profile.
+// The package's worker, that stops for good at one named point (`?at=POINT`) and says so on the channel "stopping". It
+// stops in the middle of a call, so nothing behind the point is carried out; the test then ends its page. Points are
+// those of nuke.test.mjs and of handover.test.mjs. "broken" is another kind: there the drop fails, once in a profile.
 
 import { Engine } from "/dist/greenlight.js";
 
@@ -9,7 +9,7 @@ const early = [];
 self.onmessage = (event) => early.push(event);
 
 const at = new URL(self.location.href).searchParams.get("at");
-const channel = new BroadcastChannel("nuke-test");
+const channel = new BroadcastChannel("stopping");
 
 /** Stops where waiting is possible. */
 async function reach(point) {
@@ -33,8 +33,21 @@ function wrap(prototype, name, around) {
 }
 
 const names = new WeakMap();
-/** Operations on the database's files since the drop began. */
-let operations = null;
+/** What is under way in the database's files, and how many operations on them that has taken. */
+let work = null;
+let operations = 0;
+
+/** Counts the operations of a piece of work: `at` may name one of them. */
+function counted(name, go) {
+  work = name;
+  operations = 0;
+  try {
+    return go();
+  } finally {
+    channel.postMessage(`${name} took ${operations}`);
+    work = null;
+  }
+}
 
 wrap(FileSystemDirectoryHandle.prototype, "getFileHandle", async function (go, [name, options]) {
   const handle = await go();
@@ -67,7 +80,7 @@ for (const name of ["write", "truncate", "flush", "read"]) {
       if (name === "write" && ++pieces === 2) reachNow("half");
       return result;
     }
-    if (operations !== null) reachNow(`drop ${operations++}`);
+    if (work !== null) reachNow(`${work} ${operations++}`);
     return go();
   });
 }
@@ -82,16 +95,46 @@ const root = await navigator.storage.getDirectory();
 const brokenBefore = await root.getFileHandle("broken-before").then(() => true, () => false);
 if (at === "broken" && !brokenBefore) await root.getFileHandle("broken-before", { create: true });
 wrap(Engine.prototype, "start_over", function (go) {
-  operations = 0;
   if (at === "broken" && !brokenBefore) {
     // The database is closed by then, as when its files can't be cleared.
     this.close();
     throw new Error("the files can't be dropped");
   }
-  go();
-  channel.postMessage(`drop took ${operations}`);
-  operations = null;
+  counted("drop", go);
   reachNow("opened");
+});
+
+/** Whether the statement that the test is about was carried out: from then on its way to the server is looked at. */
+let written = false;
+wrap(Engine.prototype, "exec", function (go, [, sql]) {
+  if (!sql.includes("copies + 1")) return go();
+  const result = counted("write", go);
+  written = true;
+  reachNow("written");
+  return result;
+});
+
+const [UPLOAD, DOWNLOAD, UPLOADED, FRAGMENT] = [4, 5, 6, 12];
+/** A range without changes is shorter. */
+const SOME_CHANGES = 60;
+wrap(WebSocket.prototype, "send", function (go, [frame]) {
+  const isOurs = written && (frame[0] === UPLOAD || frame[0] === FRAGMENT) && frame.length > SOME_CHANGES;
+  if (isOurs) reachNow("sending");
+  go();
+  if (isOurs) reachNow("sent");
+});
+wrap(Engine.prototype, "frame", function (go, [frame]) {
+  if (written && frame[0] === UPLOADED) {
+    reachNow("acknowledged");
+    counted("record", go);
+    reachNow("recorded");
+  } else if (frame[0] === DOWNLOAD && frame.length > SOME_CHANGES) {
+    reachNow("arrived");
+    counted("apply", go);
+    reachNow("applied");
+  } else {
+    go();
+  }
 });
 
 await import("/dist/worker/worker.js");
