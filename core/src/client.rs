@@ -90,6 +90,7 @@ pub struct ClientSession {
     refused: Option<Refuse>,
     welcome_missing: bool,
     acknowledgement_missing: bool,
+    server_failed: bool,
     last_close: Option<LastClose>,
     fault: Option<Fault>,
     progress: Option<progress::Meter>,
@@ -126,6 +127,7 @@ impl ClientSession {
             refused: None,
             welcome_missing: false,
             acknowledgement_missing: false,
+            server_failed: false,
             last_close: None,
             fault: None,
             progress: None,
@@ -206,6 +208,7 @@ impl ClientSession {
             if matches!(self.phase, Phase::Greeting { opened } if now.monotonic_since(opened) >= WELCOME_LIMIT) {
                 self.welcome_missing = true;
             }
+            self.server_failed |= code == CloseCode::StoreFailed.number();
             self.disconnect(now, true);
             self.observe(now);
         }
@@ -254,54 +257,6 @@ impl ClientSession {
             }
             _ => {}
         }
-        self.observe(now);
-    }
-
-    /// Stops syncing until [`ClientSession::resume`]; local writes go on.
-    pub fn pause(&mut self, now: Now) {
-        self.paused = true;
-        if self.phase.has_socket() {
-            self.outputs.push_back(Output::Close(CloseCode::Normal, "paused".to_owned()));
-            self.disconnect(now, false);
-        }
-        if matches!(self.phase, Phase::Down { .. }) {
-            self.phase = Phase::Down { at: None };
-        }
-        self.observe(now);
-    }
-
-    /// Goes on after a pause.
-    pub fn resume(&mut self, now: Now) {
-        self.paused = false;
-        self.retry(now);
-    }
-
-    /// Dials at once: a click, the browser's `online` event, a page that became visible.
-    pub fn retry(&mut self, now: Now) {
-        self.verifier.try_again();
-        if !self.paused && matches!(self.phase, Phase::Down { .. }) {
-            self.backoff.reset();
-            self.dial(now);
-        }
-        self.observe(now);
-    }
-
-    /// Starts over: after the database was replaced, or its identity changed.
-    pub fn reload(&mut self, now: Now) {
-        if self.phase.has_socket() {
-            self.outputs.push_back(Output::Close(CloseCode::Normal, "starting over".to_owned()));
-            self.disconnect(now, false);
-        }
-        self.phase = Phase::Opening;
-        self.backoff.reset();
-        self.refused = None;
-        self.welcome_missing = false;
-        self.acknowledgement_missing = false;
-        self.fault = None;
-        self.last_synced = None;
-        self.progress = None;
-        self.verifier.forget();
-        self.request(StoreRequest::Load);
         self.observe(now);
     }
 

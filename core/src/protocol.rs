@@ -202,7 +202,7 @@ pub enum CloseCode {
     Idle,
     /// 4005: this end's database failed; try again.
     StoreFailed,
-    /// 4006: too many connections or too slow a reader; try again later.
+    /// 4006: too many connections, too slow a reader, or another process holds the database; try again later.
     Overloaded,
 }
 

@@ -208,6 +208,7 @@ impl ServerSession {
                 self.apply_next();
             }
             Err(fault) if fault.kind == FaultKind::OutOfOrder => self.close(CloseCode::OutOfOrder, &fault.message),
+            Err(fault) if fault.kind == FaultKind::Busy => self.close(CloseCode::Overloaded, &fault.message),
             Err(fault) => self.close(CloseCode::StoreFailed, &fault.message),
         }
     }

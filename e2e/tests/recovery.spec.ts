@@ -1,7 +1,7 @@
 // What goes wrong for real, and heals without a reload and without a loss: killed servers, backups that are put back,
 // tokens that expire, copied profiles, tabs that freeze.
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -34,6 +34,29 @@ test("a server that is killed in the middle of an upload has everything once it 
   await light(page, "synced", 60_000);
   await expect(footer(page)).toHaveAttribute("data-pending", "0");
   expect((await server.exec("SELECT count(*) FROM book")).rows).toEqual([[3_000]]);
+});
+
+test("a server whose disk is full says so, keeps nothing by halves, and has everything once there is room", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  await server.onDiskOf(3_000);
+  await light(page, "synced", 40_000);
+  const long = "INSERT INTO book (isbn, title, remark) VALUES (?, ?, ?)";
+  for (let n = 0; n < 4; n++) await exec(page, long, [`978000000000${n}`, `Book ${n}`, randomBytes(900_000).toString("base64")]);
+  await light(page, "stuck", 40_000);
+  await expect(footer(page)).toHaveAttribute("data-reason", "server_storage");
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  // No green for as long as it lasts, and whoever asks gets what was committed.
+  for (let seconds = 0; seconds < 5; seconds++) {
+    await page.waitForTimeout(1_000);
+    expect(await footer(page).getAttribute("data-status")).toMatch(/stuck|connecting|disconnected/);
+  }
+  expect((await server.exec("SELECT count(*) FROM book WHERE length(remark) <> 1200000")).rows).toEqual([[0]]);
+  await server.makeRoom();
+  await light(page, "synced", 60_000);
+  expect((await server.exec("SELECT title, length(remark) FROM book ORDER BY isbn")).rows).toEqual(
+    [0, 1, 2, 3].map((n) => [`Book ${n}`, 1_200_000]),
+  );
 });
 
 test("a backup that is put back gets from the browsers what it lacks", async ({ server, person }) => {

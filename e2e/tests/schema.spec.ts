@@ -48,6 +48,44 @@ for (const [what, number, reason, remedy] of [
   });
 }
 
+test("a change that the server's own rules refuse is set aside there and stops no other", async ({ person }) => {
+  const rule = "CREATE TRIGGER picky BEFORE INSERT ON book WHEN new.isbn LIKE '%13' BEGIN SELECT RAISE(ABORT, 'no thirteen'); END;";
+  const server = await Server.withSchema((schema) => `${schema.trimEnd()}\n${rule}\n`);
+  try {
+    const [alice, bob] = [await openShop(await person(), server.url), await openShop(await person(), server.url)];
+    await light(alice, "synced");
+    for (const isbn of ["9780000000012", "9780000000013", "9780000000014"]) await exec(alice, add, [isbn, `Number ${isbn}`]);
+    // It is on the server's disk, which is what pending and green are about; and what came after it is in force.
+    await light(alice, "synced");
+    await sees(bob, "SELECT group_concat(isbn, ' ') FROM (SELECT isbn FROM book ORDER BY isbn)", "9780000000012 9780000000014");
+    const asked = await fetch(`${server.url}/shop/quarantine`);
+    const { rows } = await asked.json();
+    expect(rows[0]).toMatchObject({ table: "book", key: ["9780000000013"], reason: "no thirteen" });
+    // Nothing is compared while what differs is known: it would look like damage.
+    await alice.reload();
+    await light(alice, "synced");
+    for (let seconds = 0; seconds < 8; seconds++) {
+      await alice.waitForTimeout(1_000);
+      expect(await footer(alice).getAttribute("data-status")).toBe("synced");
+    }
+    await sees(alice, "SELECT count(*) FROM book", 3);
+    // Dropped by the operator, it is gone with Alice too, and then all is equal.
+    const body = JSON.stringify({ ids: rows.map((row: { id: string }) => row.id) });
+    const dropped = await fetch(`${server.url}/shop/quarantine/drop`, { method: "POST", headers: { "content-type": "application/json" }, body });
+    expect(dropped.ok).toBe(true);
+    await sees(alice, "SELECT count(*) FROM book", 2);
+    await alice.reload();
+    await light(alice, "synced");
+    await expect
+      .poll(() => alice.evaluate(() => (window as any).greenlight.status.current.verifiedAt), { timeout: 30_000 })
+      .not.toBeNull();
+    await light(alice, "synced");
+    await light(bob, "synced");
+  } finally {
+    await server.remove();
+  }
+});
+
 test("with every other way to the server blocked, the socket is enough", async ({ server, person }) => {
   const page = await openShop(await person(), server.url);
   await light(page, "synced");

@@ -10,6 +10,7 @@ use greenlight_core::replica::Fault;
 use crate::apply::{Again, Culprits};
 use crate::aside::{self, Shelf, Shelved, ShelvedId};
 use crate::fault::internal;
+use crate::rewrite;
 use crate::server::ServerDatabase;
 
 /// What became of changes that were tried again.
@@ -47,6 +48,8 @@ impl ServerDatabase {
     }
 
     /// Drops changes from quarantine for ever, in one durable transaction; tells what they were, and which are unknown.
+    /// What is here wins over them: whoever has such a change, its author above all, gets the cell or the row as it is
+    /// here, so that all are in step again and nobody offers it once more.
     ///
     /// # Errors
     /// Any [`Fault`]; nothing was changed.
@@ -57,6 +60,7 @@ impl ServerDatabase {
                 if !aside::take(&database.conn, Shelf::Quarantine, &shelved.change)? {
                     return Err(internal("a change in quarantine could not be dropped"));
                 }
+                rewrite::outrank(database, &shelved.change)?;
             }
             Ok(found)
         });

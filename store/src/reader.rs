@@ -70,7 +70,7 @@ impl ServerReader {
         })
     }
 
-    /// Digests everything of a scope.
+    /// Digests everything of a scope; without sums while something is in quarantine: its author has it.
     pub fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
         self.snapshot(|reader| {
             let view = View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES };

@@ -136,6 +136,7 @@ impl ClientSession {
     /// Data went one way; once it went both, the connection is proven, if a ping's answer says so too.
     pub(super) fn prove(&mut self, now: Now) {
         if self.is_exchanged() {
+            self.server_failed = false;
             let fresh = self.heartbeat.caught_up.is_some_and(|moment| now.since(moment) < FRESHNESS);
             if !fresh {
                 self.beat(now);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::{ClientSession, Output};
 use crate::fragments::{Fragmenter, Reassembly};
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, EARLY_CLOSE};
+use crate::protocol::CloseCode;
+use crate::replica::StoreRequest;
 use crate::time::Now;
 
 /// Where the connection stands.
@@ -67,6 +69,55 @@ impl Backoff {
 }
 
 impl ClientSession {
+    /// Stops syncing until [`ClientSession::resume`]; local writes go on.
+    pub fn pause(&mut self, now: Now) {
+        self.paused = true;
+        if self.phase.has_socket() {
+            self.outputs.push_back(Output::Close(CloseCode::Normal, "paused".to_owned()));
+            self.disconnect(now, false);
+        }
+        if matches!(self.phase, Phase::Down { .. }) {
+            self.phase = Phase::Down { at: None };
+        }
+        self.observe(now);
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&mut self, now: Now) {
+        self.paused = false;
+        self.retry(now);
+    }
+
+    /// Dials at once: a click, the browser's `online` event, a page that became visible.
+    pub fn retry(&mut self, now: Now) {
+        self.verifier.try_again();
+        if !self.paused && matches!(self.phase, Phase::Down { .. }) {
+            self.backoff.reset();
+            self.dial(now);
+        }
+        self.observe(now);
+    }
+
+    /// Starts over: after the database was replaced, or its identity changed.
+    pub fn reload(&mut self, now: Now) {
+        if self.phase.has_socket() {
+            self.outputs.push_back(Output::Close(CloseCode::Normal, "starting over".to_owned()));
+            self.disconnect(now, false);
+        }
+        self.phase = Phase::Opening;
+        self.backoff.reset();
+        self.refused = None;
+        self.welcome_missing = false;
+        self.acknowledgement_missing = false;
+        self.server_failed = false;
+        self.fault = None;
+        self.last_synced = None;
+        self.progress = None;
+        self.verifier.forget();
+        self.request(StoreRequest::Load);
+        self.observe(now);
+    }
+
     pub(super) fn dial(&mut self, now: Now) {
         if self.paused {
             self.phase = Phase::Down { at: None };
@@ -74,7 +125,7 @@ impl ClientSession {
         }
         if self.state.is_none() {
             self.phase = Phase::Opening;
-            return self.request(crate::replica::StoreRequest::Load);
+            return self.request(StoreRequest::Load);
         }
         self.phase = Phase::Dialling { since: now, again: self.backoff.failures > 0 };
         self.outputs.push_back(Output::Connect);
@@ -113,6 +164,7 @@ impl ClientSession {
                 self.backoff.early_closes = 0;
                 self.welcome_missing = false;
                 self.acknowledgement_missing = false;
+                self.server_failed = false;
                 if self.refused.as_ref().is_some_and(|refuse| !refuse.code.is_incompatible()) {
                     self.refused = None;
                 }
@@ -121,7 +173,7 @@ impl ClientSession {
         };
         if now.monotonic_since(opened) >= EARLY_CLOSE {
             self.outlast(now, opened);
-        } else if failed && self.refused.is_none() {
+        } else if failed && self.refused.is_none() && !self.server_failed {
             self.backoff.early_closes = self.backoff.early_closes.saturating_add(1);
         }
     }

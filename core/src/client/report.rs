@@ -28,6 +28,7 @@ impl ClientSession {
             early_closes: self.backoff.early_closes,
             welcome_missing: self.welcome_missing,
             acknowledgement_missing: self.acknowledgement_missing,
+            server_failed: self.server_failed,
             caught_up: self.heartbeat.caught_up,
             echoed: self.heartbeat.echoed,
             receiving: self.inbox.receiving(),

@@ -61,6 +61,8 @@ pub struct Facts {
     pub welcome_missing: bool,
     /// The last connection was given up for want of an acknowledgement, and none has come since.
     pub acknowledgement_missing: bool,
+    /// The server ended a connection because its database failed, and data has not gone both ways since.
+    pub server_failed: bool,
     /// The ping whose answer's head is reached: when it was sent.
     pub caught_up: Option<Now>,
     /// The newest answered ping: when it was sent.
@@ -133,6 +135,9 @@ fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
         Some(RefuseCode::UnknownDatabase) => return Some(Reason::UnknownDatabase),
         Some(RefuseCode::Unavailable) => return Some(Reason::ServerUnavailable),
         _ => {}
+    }
+    if facts.server_failed {
+        return Some(Reason::ServerStorage);
     }
     if facts.early_closes >= EARLY_CLOSE_COUNT {
         return Some(Reason::ClosesEarly);

@@ -61,6 +61,7 @@ pub(crate) const FINE: Facts = Facts {
     early_closes: 0,
     welcome_missing: false,
     acknowledgement_missing: false,
+    server_failed: false,
     caught_up: Some(NOW),
     echoed: Some(NOW),
     receiving: None,
@@ -79,16 +80,16 @@ fn connections() -> Vec<Facts> {
         for refused in refusals() {
             for early_closes in [EARLY_CLOSE_COUNT - 1, EARLY_CLOSE_COUNT] {
                 for paused in [false, true] {
-                    use Compared::{Diverged, Equal, Mending};
+                    use Compared::{Diverged, Mending};
                     let rest = [
-                        (false, false, Equal),
-                        (true, false, Equal),
-                        (false, true, Equal),
-                        (false, false, Mending),
-                        (false, false, Diverged),
+                        FINE,
+                        Facts { welcome_missing: true, ..FINE },
+                        Facts { acknowledgement_missing: true, ..FINE },
+                        Facts { server_failed: true, ..FINE },
+                        Facts { compared: Mending, ..FINE },
+                        Facts { compared: Diverged, ..FINE },
                     ];
-                    for (welcome_missing, acknowledgement_missing, compared) in rest {
-                        let missing = Facts { welcome_missing, acknowledgement_missing, compared, ..FINE };
+                    for missing in rest {
                         all.push(Facts { link, refused, early_closes, paused, ..missing });
                     }
                 }

@@ -58,6 +58,7 @@ fn makes_no_progress(facts: &Facts) -> bool {
         || facts.early_closes >= 3
         || facts.welcome_missing
         || facts.acknowledgement_missing && facts.pending > 0
+        || facts.server_failed
         || silent
         || welcomed && (unheard || matches!(facts.writer, Full | ReadOnly | Failing))
 }
@@ -110,6 +111,7 @@ fn an_outage_is_no_more_than_disconnected() {
             && facts.early_closes < 3
             && !facts.welcome_missing
             && !facts.acknowledgement_missing
+            && !facts.server_failed
             && !has_local_trouble(facts);
         if outage {
             assert_eq!(judge(facts, NOW), (Disconnected, Reason::Offline), "{facts:?}");

@@ -38,8 +38,11 @@ fn alice_writes_to_a_full_server() {
     world.server_disk(Some(FaultKind::Full));
     world.writes("alice", 1, "title", "Dune");
     world.seconds(600);
-    assert!(!world.status("alice").state.is_green());
-    assert_eq!(world.status("alice").state, Stuck, "{:?}", world.status("alice"));
+    // It is dialled again and again, and the reason stays: neither "offline" nor "closes early" would be the truth.
+    let before = world.look_at("alice").lights.len();
+    world.seconds(60);
+    world.shows("alice", Stuck, Reason::ServerStorage);
+    assert_eq!(world.look_at("alice").lights.len(), before, "{:?}", world.look_at("alice").lights);
     assert_eq!(world.status("alice").pending.changes, 1);
     world.server_holds("");
     world.server_disk(None);
@@ -47,6 +50,35 @@ fn alice_writes_to_a_full_server() {
     world.all_hold("1.title=Dune");
     world.shows("alice", Synced, Reason::Synced);
     world.shows("bob", Synced, Reason::Synced);
+}
+
+#[test]
+fn the_server_can_save_what_is_small_and_not_what_alice_writes() {
+    for (kind, state, reason) in [
+        (FaultKind::Full, Stuck, Reason::ServerStorage),
+        (FaultKind::Io, Stuck, Reason::ServerStorage),
+        (FaultKind::Busy, Disconnected, Reason::Offline),
+    ] {
+        let mut world = World::with(&["alice"]);
+        // Its writer says that it commits, by what it tries by itself.
+        world.server.model.broken = Some(kind);
+        world.writes("alice", 1, "title", "Dune");
+        world.shows("alice", state, reason);
+        world.seconds(600);
+        world.server_holds("");
+        if kind != FaultKind::Busy {
+            world.shows("alice", state, reason);
+            // Gone altogether, it is an outage like any other.
+            world.outage();
+            world.seconds(60);
+            world.shows("alice", Disconnected, Reason::Offline);
+            world.outage_ends();
+        }
+        world.server.model.broken = None;
+        world.pass(BACKOFF_MAX + EARLY_CLOSE);
+        world.all_hold("1.title=Dune");
+        world.shows("alice", Synced, Reason::Synced);
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Changes that fail in every way an app's triggers and checks can make them fail: they are put aside, the others
 //! are applied, and what is written locally afterwards is still recorded.
 
-use greenlight_core::replica::{ClientStore, DownloadPart, ServerStore, UploadPart};
+use greenlight_core::replica::{ClientStore, DigestScope, DownloadPart, ServerStore, UploadPart};
 use greenlight_core::{Bound, Change, Cursor, Tag, Value, Version};
-use greenlight_store::{Shelf, Work};
+use greenlight_store::{ClientDatabase, ServerDatabase, Shelf, Work};
 
-use crate::peers::{change, client, exec, rows, server, sync};
+use crate::peers::{all_rows, change, client, exec, push, rows, server, sync};
 
 fn rows_of(count: i64) -> Vec<Change> {
     (0..count).map(|id| change("t", &[Value::Integer(id)], "a", Value::Integer(id))).collect()
@@ -133,4 +133,55 @@ fn what_was_put_aside_is_applied_once_what_it_failed_at_is_put_right() {
     let (applied, outbox) = alice.retry_quarantined().unwrap();
     assert_eq!((applied, outbox.quarantined, outbox.changes), (8, 0, 0), "others' changes are not pending here");
     assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
+}
+
+/// A server whose rules refuse what Alice is about to write, Alice and Bob, all in step.
+fn refusing(rule: &str) -> (ServerDatabase, ClientDatabase, ClientDatabase) {
+    let (mut server, mut alice, mut bob) = (server(1), client(2), client(3));
+    exec(&mut server, "INSERT INTO t VALUES (1, 'one', 1); INSERT INTO t VALUES (2, 'two', 2)");
+    exec(&mut server, "DELETE FROM t WHERE id = 2");
+    for client in [&mut alice, &mut bob] {
+        sync(client, &mut server);
+    }
+    server.connection().execute_batch(rule).unwrap();
+    (server, alice, bob)
+}
+
+fn has_sums(server: &mut ServerDatabase) -> bool {
+    server.digest(&DigestScope::Tables).unwrap().sums.is_some()
+}
+
+#[test]
+fn what_is_dropped_is_overruled_at_its_author() {
+    let raise = "BEGIN SELECT RAISE(ABORT, 'no'); END";
+    for (rule, sql) in [
+        ("BEFORE INSERT ON t", "INSERT INTO t VALUES (3, 'three', 3)"),
+        ("BEFORE INSERT ON t", "INSERT INTO t VALUES (2, 'two again', 3)"),
+        ("BEFORE UPDATE ON t", "UPDATE t SET a = 'other', b = 7 WHERE id = 1"),
+        ("BEFORE DELETE ON t", "DELETE FROM t WHERE id = 1"),
+        (
+            "BEFORE INSERT ON t",
+            "INSERT INTO t VALUES (3, 'three', 3); DELETE FROM t WHERE id = 3; INSERT INTO t VALUES (3, 'x', 1)",
+        ),
+        ("BEFORE UPDATE ON t", "DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (1, 'made again', 9)"),
+    ] {
+        let (mut server, mut alice, mut bob) = refusing(&format!("CREATE TRIGGER rule {rule} {raise}"));
+        let before = all_rows(server.connection());
+        alice.exec(sql, &[]).unwrap();
+        push(&mut alice, &mut server);
+        let ids: Vec<_> =
+            server.shelved(Shelf::Quarantine, 100).unwrap().iter().map(greenlight_store::Shelved::id).collect();
+        assert!(!ids.is_empty(), "{sql}");
+        assert!(!has_sums(&mut server), "{sql}: nobody is told that rows differ which are known to");
+        let (dropped, unknown) = server.drop_quarantined(&ids).unwrap();
+        assert_eq!((dropped.len(), unknown.len()), (ids.len(), 0), "{sql}");
+        assert!(has_sums(&mut server), "{sql}");
+        assert_eq!(all_rows(server.connection()), before, "{sql}: nothing of the server's changed");
+        for client in [&mut alice, &mut bob] {
+            sync(client, &mut server);
+            assert_eq!(all_rows(client.connection()), before, "{sql}");
+            assert_eq!(client.digests().unwrap(), server.digests().unwrap(), "{sql}");
+        }
+        assert_eq!(server.shelved(Shelf::Quarantine, 1).unwrap(), [], "{sql}: nothing came back");
+    }
 }
