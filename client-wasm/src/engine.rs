@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use greenlight_core::replica::ClientStore;
-use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema, Shelf, bundle};
+use greenlight_store::{Answer, ClientDatabase, Location, Options, Schema, Shelf, ShelvedId, bundle};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -208,6 +208,17 @@ impl Engine {
             driver.touch(tables.into_iter().map(|table| table.name));
             driver.tell(database, |session, now| session.handle_local_commit(now, outbox));
             Ok(applied as f64)
+        })?)
+    }
+
+    /// Leaves those of these ids out. Returns how many there were.
+    pub fn leave_out(&mut self, ids: Vec<String>) -> Result<f64, JsValue> {
+        let ids: Option<Vec<ShelvedId>> = ids.iter().map(|id| ShelvedId::from_hex(id)).collect();
+        let ids = ids.ok_or_else(|| Failure::invalid("an id is 32 hexadecimal digits"))?;
+        Ok(self.with(|database, driver| {
+            let (count, outbox) = database.leave_out(&ids)?;
+            driver.tell(database, |session, now| session.handle_local_commit(now, outbox));
+            Ok(count as f64)
         })?)
     }
 

@@ -125,12 +125,18 @@ describe("two browsers and a server", () => {
     assert.deepEqual(await bob.evaluate(() => db.retryQuarantined()), { applied: 0 });
     await exec(bob, "INSERT INTO book (isbn, title) VALUES ('15', 'fifteen')");
     await until(alice, count, 4);
+    // Left out by hand, the light is green again, and says how many; a reload or another upload doesn't change that.
+    const left = await bob.evaluate((ids) => db.leaveOut(ids), aside.map(({ id }) => id));
+    assert.deepEqual(left, { leftOut: aside.length });
+    await until(bob, isState, "synced");
+    assert.deepEqual(await bob.evaluate(() => [db.status.current.quarantined, db.status.current.leftOut]), [0, aside.length]);
+    assert.deepEqual(await bob.evaluate(() => db.quarantined()), []);
+    assert.equal(await bob.evaluate(() => db.leaveOut(["00"]).catch(({ code }) => code)), "invalid");
     // An app without the rule tries again by itself.
     await bob.evaluate(() => db.close());
     await openDatabase(bob, { name: "shop", url: server.url });
-    await until(bob, () => db.status.current.state === "synced" || db.status.current.state === "stuck");
-    await bob.evaluate(() => db.retryQuarantined());
     await until(bob, isState, "synced");
+    assert.equal(await bob.evaluate(() => db.status.current.leftOut), 0);
     await until(bob, count, 4);
   });
 
@@ -147,6 +153,31 @@ describe("two browsers and a server", () => {
     const [ofGreen, ofOffline] = [await preview(green.id), await preview(offline.id)];
     assert.deepEqual([ofGreen.whole, ofGreen.rows], [false, 0], "the server had it all");
     assert.deepEqual([ofOffline.whole, ofOffline.rows], [true, 1]);
+  });
+
+  test("a clock that is set, forwards or back, keeps no light green for too long and none from becoming so", async () => {
+    const DAY_MS = 86_400_000;
+    await alice.evaluate(() => db.close());
+    await openDatabase(alice, { url: server.url, workerUrl: "/clock-worker.js" });
+    await until(alice, isState, "synced");
+    const set = (wrong) => alice.evaluate((wrong) => new BroadcastChannel("clock").postMessage(wrong), wrong);
+    for (const [title, wrong] of [["ahead", DAY_MS], ["behind", -DAY_MS], ["far behind", -30 * DAY_MS], ["right", 0]]) {
+      await set(wrong);
+      await exec(alice, "INSERT INTO book (isbn, title) VALUES (?, ?)", [title, title]);
+      await until(alice, isState, "synced");
+      await until(bob, (title) => db.query("SELECT title FROM book").then((rows) => rows.some((row) => row.title === title)), title);
+    }
+    // Set back while the server stands still: the time that it has been silent is known all the same.
+    server.child.kill("SIGSTOP");
+    await set(-DAY_MS);
+    const began = Date.now();
+    await until(alice, () => !["synced", "syncing"].includes(db.status.current.state));
+    assert.ok(Date.now() - began < 10_000, "the light left green in time");
+    await set(-2 * DAY_MS);
+    await alice.waitForTimeout(3_000);
+    assert.notEqual(await alice.evaluate(() => db.status.current.state), "synced");
+    server.child.kill("SIGCONT");
+    await until(alice, isState, "synced");
   });
 
   test("a token function is asked at every connection, and its failure is no more than an outage", async () => {

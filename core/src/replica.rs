@@ -147,6 +147,8 @@ pub struct Outbox {
     pub quarantined: u64,
     /// Incoming changes to tables and columns that this schema does not have yet.
     pub held_aside: u64,
+    /// Incoming changes that could not be applied and that a person has left out.
+    pub left_out: u64,
 }
 
 /// What a client's session starts from: read at its start, and again after anything that changes the identity.

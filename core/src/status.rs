@@ -97,6 +97,8 @@ pub struct Status {
     pub quarantined: u64,
     /// Incoming changes that wait for a newer schema.
     pub held_aside: u64,
+    /// Incoming changes that could not be applied and that a person has left out of this database.
+    pub left_out: u64,
     /// For the details panel and for reports.
     pub diagnostics: Diagnostics,
 }

@@ -128,10 +128,13 @@ impl Database {
         now_ms: i64,
         sender: Option<SiteId>,
     ) -> Result<(), Fault> {
-        if aside::put(&self.conn, shelf, change, reason, now_ms, sender)? {
+        // It came again: whoever left it out has seen it.
+        let is_seen = shelf == Shelf::Quarantine && aside::holds(&self.conn, Shelf::LeftOut, change)?;
+        if !is_seen && aside::put(&self.conn, shelf, change, reason, now_ms, sender)? {
             match shelf {
                 Shelf::Quarantine => applied.quarantined += 1,
                 Shelf::Held => applied.held_aside += 1,
+                Shelf::LeftOut => {}
             }
         }
         Ok(())

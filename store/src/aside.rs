@@ -1,4 +1,5 @@
-//! Changes that are kept but not applied: in quarantine because they failed, or held aside for a later schema.
+//! Changes that are kept but not applied: in quarantine because they failed, left out by a person after that, or held
+//! aside for a later schema.
 //!
 //! Where in the flow: written in the same transaction as the part that brought them, so they count as received.
 //! Never drops one silently.
@@ -23,6 +24,8 @@ pub enum Shelf {
     Quarantine,
     /// Its table or column is not known yet.
     Held,
+    /// It could not be applied, and a person wants it left out until the schema changes.
+    LeftOut,
 }
 
 impl Shelf {
@@ -30,6 +33,7 @@ impl Shelf {
         match self {
             Self::Quarantine => "greenlight_quarantine",
             Self::Held => "greenlight_held",
+            Self::LeftOut => "greenlight_left_out",
         }
     }
 }
@@ -120,6 +124,12 @@ pub(crate) fn put(
     Ok(added > 0)
 }
 
+/// Whether a change is on a shelf.
+pub(crate) fn holds(conn: &Connection, shelf: Shelf, change: &Change) -> Result<bool, Fault> {
+    let sql = format!("SELECT 1 FROM {} WHERE {ONE}", shelf.table());
+    state::exists(conn, &sql, one(change))
+}
+
 /// How many changes are on a shelf.
 pub(crate) fn count(conn: &Connection, shelf: Shelf) -> Result<u64, Fault> {
     state::rows(conn, shelf.table())
@@ -127,7 +137,7 @@ pub(crate) fn count(conn: &Connection, shelf: Shelf) -> Result<u64, Fault> {
 
 /// Fails when a shelf holds more than its limit.
 pub(crate) fn check_room(conn: &Connection) -> Result<(), Fault> {
-    for shelf in [Shelf::Quarantine, Shelf::Held] {
+    for shelf in [Shelf::Quarantine, Shelf::Held, Shelf::LeftOut] {
         if count(conn, shelf)? > ASIDE_LIMIT {
             let message = format!("more than {ASIDE_LIMIT} changes are kept aside");
             return Err(Fault { kind: FaultKind::Full, message });
@@ -154,18 +164,9 @@ pub(crate) fn find(conn: &Connection, ids: &HashSet<ShelvedId>) -> Result<Vec<Sh
 
 /// Says anew why a change is in quarantine.
 pub(crate) fn set_reason(conn: &Connection, change: &Change, reason: &str) -> Result<(), Fault> {
-    let sql = "UPDATE greenlight_quarantine SET reason = ?7 WHERE table_name = ?1 AND key = ?2 AND column_name = ?3
-                 AND column_version = ?4 AND causal_length = ?5 AND site = ?6";
-    let params = (
-        &*change.table,
-        change.key.as_bytes(),
-        &*change.column,
-        change.column_version as i64,
-        change.causal_length as i64,
-        &change.site.0[..],
-        reason,
-    );
-    state::run(conn, sql, params).map(drop)
+    let sql = format!("UPDATE greenlight_quarantine SET reason = ?7 WHERE {ONE}");
+    let (table, key, column, column_version, causal_length, site) = one(change);
+    state::run(conn, &sql, (table, key, column, column_version, causal_length, site, reason)).map(drop)
 }
 
 /// What is held aside of one column.
@@ -184,6 +185,15 @@ pub(crate) fn held_columns(conn: &Connection) -> Result<Vec<(String, String)>, F
 
 /// That of the shelves' own keys, so that nothing is sorted.
 const ORDER: &str = "table_name, key, column_name, column_version, causal_length, site";
+
+/// What finds one change; its parameters are those of [`one`].
+const ONE: &str = "table_name = ?1 AND key = ?2 AND column_name = ?3 AND column_version = ?4 AND causal_length = ?5
+                     AND site = ?6";
+
+fn one(change: &Change) -> (&str, &[u8], &str, i64, i64, &[u8]) {
+    let numbers = (change.column_version as i64, change.causal_length as i64);
+    (&change.table, change.key.as_bytes(), &change.column, numbers.0, numbers.1, &change.site.0)
+}
 
 fn select(shelf: Shelf) -> String {
     format!(
@@ -260,18 +270,12 @@ impl Stored {
 
 /// Takes a change off a shelf.
 pub(crate) fn take(conn: &Connection, shelf: Shelf, change: &Change) -> Result<bool, Fault> {
-    let sql = format!(
-        "DELETE FROM {} WHERE table_name = ?1 AND key = ?2 AND column_name = ?3 AND column_version = ?4
-           AND causal_length = ?5 AND site = ?6",
-        shelf.table()
-    );
-    let params = (
-        &*change.table,
-        change.key.as_bytes(),
-        &*change.column,
-        change.column_version as i64,
-        change.causal_length as i64,
-        &change.site.0[..],
-    );
-    Ok(state::run(conn, &sql, params)? > 0)
+    let sql = format!("DELETE FROM {} WHERE {ONE}", shelf.table());
+    Ok(state::run(conn, &sql, one(change))? > 0)
+}
+
+/// Moves a change from one shelf to another.
+pub(crate) fn move_to(conn: &Connection, shelved: &Shelved, from: Shelf, to: Shelf) -> Result<(), Fault> {
+    put(conn, to, &shelved.change, &shelved.reason, shelved.since_ms, shelved.sender)?;
+    take(conn, from, &shelved.change).map(drop)
 }

@@ -189,6 +189,8 @@ pub fn save(change: &Change, acknowledged: bool) -> Line {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SetAside {
+    /// What names it while it is set aside: 32 hexadecimal digits.
+    pub id: String,
     /// Table.
     pub table: String,
     /// The key's values, in key order.
@@ -207,6 +209,7 @@ pub struct SetAside {
 pub fn set_aside(shelved: &Shelved) -> SetAside {
     let change = &shelved.change;
     SetAside {
+        id: shelved.id().to_hex(),
         table: change.table.to_string(),
         key: change.key.values().iter().map(save_value).collect(),
         column: change.column.to_string(),

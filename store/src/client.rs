@@ -11,11 +11,10 @@ use greenlight_core::replica::{
 use greenlight_core::{Bound, Cursor, Lineage, PackedKey, SchemaShape, Value, Version};
 use rusqlite::Connection;
 
-use crate::apply::{Again, Culprits, Failure, Poison};
-use crate::aside::{self, Shelf, Shelved};
+use crate::apply::{Failure, Poison};
 use crate::database::{Database, OpenError, Role};
 use crate::fault::{internal, out_of_order};
-use crate::limits::{RETRY_LIMIT, WRITTEN_LIMIT};
+use crate::limits::WRITTEN_LIMIT;
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::state::{self, key};
@@ -33,9 +32,9 @@ pub struct LocalCommit {
 
 /// A client's database.
 pub struct ClientDatabase {
-    database: Database,
+    pub(crate) database: Database,
     /// Above the acknowledgement and up to here there is no own change.
-    settled: Version,
+    pub(crate) settled: Version,
     /// Whether the bound that the last local commit prepared may have been sent; known not to be only right after it.
     prepared_may_be_sent: bool,
     /// The largest version when the app's open transaction began.
@@ -201,39 +200,6 @@ impl ClientDatabase {
         Ok(pending)
     }
 
-    /// What is kept aside, at most `limit`.
-    ///
-    /// # Errors
-    /// Any [`Fault`].
-    pub fn shelved(&self, shelf: Shelf, limit: usize) -> Result<Vec<Shelved>, Fault> {
-        aside::list(&self.database.conn, shelf, 0, limit)
-    }
-
-    /// Tries again what could not be applied: after somebody has put right what it failed at. How many changes could
-    /// be applied now, and what waits.
-    ///
-    /// # Errors
-    /// Any [`Fault`]; what could not be tried is still kept.
-    pub fn retry_quarantined(&mut self) -> Result<(u64, Outbox), Fault> {
-        self.idle()?;
-        let above = self.settled.max(self.acknowledged()?.version);
-        let mut culprits = Culprits::default();
-        // Ends: each round leaves out one more change.
-        loop {
-            let tried = self.database.transaction_or(|database| {
-                database.pin_version(database.largest_version()?.max(above))?;
-                let found = aside::list(&database.conn, Shelf::Quarantine, 0, RETRY_LIMIT)?;
-                let (applied, _) = database.retry_quarantined(found, &culprits)?;
-                Ok(applied.len() as u64)
-            });
-            match tried {
-                Ok(applied) => return Ok((applied, self.outbox()?)),
-                Err(Again::Fault(fault)) => return Err(fault),
-                Err(Again::RolledBack(change)) => culprits.add(*change),
-            }
-        }
-    }
-
     /// Takes note of what other processes have written into the file; whether they did.
     ///
     /// # Errors
@@ -302,12 +268,12 @@ impl ClientDatabase {
         Ok(tables)
     }
 
-    fn acknowledged(&self) -> Result<Bound, Fault> {
+    pub(crate) fn acknowledged(&self) -> Result<Bound, Fault> {
         state::acknowledged(&self.database.conn)
     }
 
     /// A session sees only what is committed.
-    fn idle(&self) -> Result<(), Fault> {
+    pub(crate) fn idle(&self) -> Result<(), Fault> {
         if self.open.is_some() {
             let message = "an app's transaction is open".to_owned();
             return Err(Fault { kind: FaultKind::Busy, message });

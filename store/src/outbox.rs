@@ -24,6 +24,7 @@ pub(crate) fn count(database: &Database, acknowledged: Version, settled: &mut Ve
         head: acknowledged,
         quarantined: aside::count(&database.conn, Shelf::Quarantine)?,
         held_aside: aside::count(&database.conn, Shelf::Held)?,
+        left_out: aside::count(&database.conn, Shelf::LeftOut)?,
         ..Outbox::default()
     };
     let mut lowest = None;

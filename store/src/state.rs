@@ -74,6 +74,12 @@ CREATE TABLE IF NOT EXISTS greenlight_held (
   reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
   PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS greenlight_left_out (
+  table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
+  column_version INTEGER NOT NULL, causal_length INTEGER NOT NULL, sequence INTEGER NOT NULL, site BLOB NOT NULL,
+  reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
+  PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Empties everything but the schema and the role.
@@ -85,6 +91,7 @@ DELETE FROM greenlight_bound;
 DELETE FROM greenlight_written;
 DELETE FROM greenlight_quarantine;
 DELETE FROM greenlight_held;
+DELETE FROM greenlight_left_out;
 ";
 
 /// Reads a value; `None` where it was never set.

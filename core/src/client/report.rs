@@ -68,6 +68,7 @@ impl ClientSession {
             progress: self.progress(),
             quarantined: self.outbox.quarantined,
             held_aside: self.outbox.held_aside,
+            left_out: self.outbox.left_out,
             diagnostics: self.diagnostics(),
         }
     }

@@ -142,7 +142,8 @@ impl ClientSession {
         let (Some(state), Some(welcome)) = (&self.state, &self.welcome) else { return false };
         self.is_exchanged()
             && state.schema == welcome.schema
-            && self.outbox.changes + self.outbox.quarantined + self.outbox.held_aside == 0
+            && self.outbox.changes == 0
+            && self.outbox.quarantined + self.outbox.held_aside + self.outbox.left_out == 0
             && self.inbox.cursor() == self.heartbeat.head
     }
 

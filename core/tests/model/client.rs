@@ -80,6 +80,7 @@ impl ClientModel {
             oldest_ms: None,
             quarantined: self.quarantined,
             held_aside: self.held_aside,
+            left_out: 0,
         }
     }
 }

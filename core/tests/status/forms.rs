@@ -69,6 +69,7 @@ fn a_page_gets_the_status_in_its_own_spelling() {
         "progress": null,
         "quarantined": 0,
         "heldAside": 0,
+        "leftOut": 0,
         "diagnostics": {
             "attempt": 0,
             "earlyCloses": 0,

@@ -59,7 +59,9 @@ impl Database {
                 let change = &shelved.change;
                 match self.fate(change, culprits.hold(change)) {
                     Fate::Aside(Shelf::Held, _) => break,
-                    Fate::Aside(Shelf::Quarantine, reason) => self.move_to_quarantine(&shelved, reason)?,
+                    Fate::Aside(Shelf::Quarantine | Shelf::LeftOut, reason) => {
+                        self.move_to_quarantine(&shelved, reason)?
+                    }
                     Fate::Apply => match self.try_again(change)? {
                         Ok(()) => drop(aside::take(&self.conn, Shelf::Held, change)?),
                         Err(reason) => self.move_to_quarantine(&shelved, &reason)?,
@@ -71,12 +73,16 @@ impl Database {
     }
 
     fn move_to_quarantine(&self, shelved: &Shelved, reason: &str) -> Result<(), Fault> {
-        aside::put(&self.conn, Shelf::Quarantine, &shelved.change, reason, shelved.since_ms, shelved.sender)?;
-        aside::take(&self.conn, Shelf::Held, &shelved.change).map(drop)
+        aside::move_to(&self.conn, shelved, Shelf::Held, Shelf::Quarantine)?;
+        aside::set_reason(&self.conn, &shelved.change, reason)
     }
 
-    /// Tries all of the quarantine again: another schema, or another trigger, may have made room.
+    /// Tries all of the quarantine again, and what was left out of it: another schema, or another trigger, may have
+    /// made room. What still fails is for a person to look at anew.
     pub(crate) fn retry_all(&mut self, culprits: &Culprits) -> Result<(), Again> {
+        for shelved in aside::list(&self.conn, Shelf::LeftOut, 0, ASIDE_LIMIT as usize)? {
+            aside::move_to(&self.conn, &shelved, Shelf::LeftOut, Shelf::Quarantine)?;
+        }
         let all = aside::list(&self.conn, Shelf::Quarantine, 0, ASIDE_LIMIT as usize)?;
         self.retry_quarantined(all, culprits).map(drop)
     }

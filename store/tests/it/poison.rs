@@ -3,9 +3,9 @@
 
 use greenlight_core::replica::{ClientStore, DigestScope, DownloadPart, ServerStore, UploadPart};
 use greenlight_core::{Bound, Change, Cursor, Tag, Value, Version};
-use greenlight_store::{ClientDatabase, ServerDatabase, Shelf, Work};
+use greenlight_store::{ClientDatabase, Location, Schema, ServerDatabase, Shelf, Work};
 
-use crate::peers::{all_rows, change, client, exec, push, rows, server, sync};
+use crate::peers::{DDL, all_rows, change, client, exec, options, pull, push, rows, schema, server, sync};
 
 fn rows_of(count: i64) -> Vec<Change> {
     (0..count).map(|id| change("t", &[Value::Integer(id)], "a", Value::Integer(id))).collect()
@@ -184,4 +184,36 @@ fn what_is_dropped_is_overruled_at_its_author() {
         }
         assert_eq!(server.shelved(Shelf::Quarantine, 1).unwrap(), [], "{sql}: nothing came back");
     }
+}
+
+#[test]
+fn what_is_left_out_stays_out_until_the_schema_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = || Location::File(folder.path().join("alice.db"));
+    let rule = "CREATE TRIGGER rule BEFORE INSERT ON t WHEN new.id > 1 BEGIN SELECT RAISE(ABORT, 'too many'); END;";
+    let strict = Schema::parse(&format!("{DDL}{rule}")).unwrap();
+    let (mut server, mut alice) = (server(1), ClientDatabase::open(options(2, location()), &strict).unwrap());
+    exec(&mut server, "INSERT INTO t VALUES (1, 1, 1); INSERT INTO t VALUES (2, 2, 2); INSERT INTO t VALUES (3, 3, 3)");
+    pull(&mut alice, &mut server);
+    let aside = alice.shelved(Shelf::Quarantine, 100).unwrap();
+    assert_eq!(aside.len(), 4);
+    let of_two: Vec<_> = aside.iter().take(2).map(greenlight_store::Shelved::id).collect();
+    let (count, outbox) = alice.leave_out(&of_two).unwrap();
+    assert_eq!((count, outbox.quarantined, outbox.left_out, outbox.changes), (2, 2, 2, 0));
+    assert_eq!(alice.leave_out(&of_two).unwrap().0, 0, "it is not in quarantine any more");
+    // All of it comes again: only what nobody has looked at is shown.
+    alice.forget_cursor().unwrap();
+    pull(&mut alice, &mut server);
+    let outbox = alice.outbox().unwrap();
+    assert_eq!((outbox.quarantined, outbox.left_out), (2, 2));
+    drop(alice);
+    // Another rule, under which one of the two rows is still refused: it is shown anew.
+    let looser = Schema::parse(&format!("{DDL}{}", rule.replace("> 1", "> 2"))).unwrap();
+    let mut alice = ClientDatabase::open(options(3, location()), &looser).unwrap();
+    let outbox = alice.outbox().unwrap();
+    assert_eq!((outbox.quarantined, outbox.left_out), (2, 0));
+    assert_eq!(rows(alice.connection(), "t").len(), 2);
+    drop(alice);
+    let mut alice = ClientDatabase::open(options(4, location()), &schema()).unwrap();
+    assert_eq!((alice.outbox().unwrap().quarantined, rows(alice.connection(), "t").len()), (0, 3));
 }

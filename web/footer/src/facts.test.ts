@@ -44,11 +44,12 @@ it("lists what waits and how old it is", () => {
   expect(Object.fromEntries(summary(sample("synced"), NOW, ENGLISH))["Only on this device"]).toBe("nothing");
 });
 
-it("shows quarantined changes and those held aside only when there are some", () => {
-  const status: Status = { ...sample("synced"), quarantined: 2, heldAside: 7 };
+it("shows quarantined changes, those held aside and those left out only when there are some", () => {
+  const status: Status = { ...sample("synced"), quarantined: 2, heldAside: 7, leftOut: 3 };
   const facts = Object.fromEntries(summary(status, NOW, ENGLISH));
   expect(facts["Could not be applied"]).toBe("2");
   expect(facts["Held for a newer app"]).toBe("7");
+  expect(facts["Left out by hand"]).toBe("3");
   expect(Object.keys(Object.fromEntries(summary(sample("synced"), NOW, ENGLISH)))).not.toContain("Could not be applied");
 });
 

@@ -34,6 +34,7 @@ export function summary(status: Status, now: number, texts: Texts): Fact[] {
   if (status.freshnessMs !== null) facts.splice(1, 0, [texts.heard, ago(now - status.freshnessMs, now)]);
   for (const { table, rows } of status.diverged ?? []) facts.push([texts.diverged, `${table}: ${count(rows)}`]);
   if (status.heldAside > 0) facts.push([texts.setAside, count(status.heldAside)]);
+  if (status.leftOut) facts.push([texts.leftOut, count(status.leftOut)]);
   if (status.quarantined > 0) facts.push([texts.quarantined, count(status.quarantined)]);
   return facts;
 }

@@ -156,6 +156,7 @@ export class Panel {
       { id: "sync-pause", text: texts.pause, remedies: [], shown: (s) => !paused(s), run: () => client.pause() },
       { id: "sync-aside-retry", text: texts.asideRetry, remedies: ["review_quarantine"], shown: (s) => s.quarantined > 0, run: () => this.#retryAside(client) },
       { id: "sync-aside-download", text: texts.asideDownload, remedies: [], shown: (s) => s.quarantined > 0, run: () => this.#downloadAside(client) },
+      { id: "sync-aside-leave", text: texts.asideLeave, remedies: [], danger: true, shown: (s) => s.quarantined > 0, run: () => this.#leaveAside(client) },
       { id: "sync-download", text: texts.download, remedies: [], shown: (s) => s.pending.changes > 0, run: () => this.#download(client) },
       { id: "sync-nuke", text: texts.nuke, remedies: ["nuke_and_resync"], danger: true, shown: mayNuke, run: () => this.#nuke(client) },
     ];
@@ -214,6 +215,16 @@ export class Panel {
   async #downloadAside(client: FooterClient): Promise<void> {
     const text = JSON.stringify(await client.quarantined(), null, 2);
     save(new Blob([text], { type: "application/json" }), fileName(client.name, "set-aside").replace(/jsonl$/, "json"));
+  }
+
+  async #leaveAside(client: FooterClient): Promise<void> {
+    const { texts, root } = this.#host;
+    const aside = await client.quarantined();
+    const body = fill(texts.asideLeaveBody, { n: count(aside.length) });
+    const question = { title: texts.asideLeave.replace("…", "?"), paragraphs: [body, texts.asideLeaveKept], yes: texts.asideLeaveConfirm, no: texts.cancel, id: "sync-leave-dialog" };
+    if (!(await confirm(root, question))) return;
+    const { leftOut } = await client.leaveOut(aside.map((change) => change.id));
+    this.#tell(fill(texts.asideLeft, { n: count(leftOut) }));
   }
 
   async #nuke(client: FooterClient): Promise<void> {

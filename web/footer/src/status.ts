@@ -61,6 +61,7 @@ export interface Status {
   progress: Progress | null;
   quarantined: number;
   heldAside: number;
+  leftOut?: number;
   diagnostics: Diagnostics;
 }
 
@@ -97,6 +98,7 @@ export type SavedValue = null | { integer: string } | { real: string } | { text:
 
 /** An incoming change that could not be applied. */
 export interface SetAside {
+  id: string;
   table: string;
   key: SavedValue[];
   column: string;
@@ -120,6 +122,7 @@ export interface FooterClient {
   replayBundle(id: string, options?: { rows?: "unacknowledged" | "all" }): Promise<{ written: number; refused?: number }>;
   quarantined(): Promise<SetAside[]>;
   retryQuarantined(): Promise<{ applied: number }>;
+  leaveOut(ids: string[]): Promise<{ leftOut: number }>;
   exportPending(): Promise<Blob>;
   pendingByTable(): Promise<{ table: string; changes: number }[]>;
 }

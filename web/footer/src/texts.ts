@@ -24,6 +24,7 @@ export interface Texts {
   nonePending: string;
   setAside: string;
   quarantined: string;
+  leftOut: string;
   downloading: string;
   sending: string;
   diagnostics: string;
@@ -49,6 +50,11 @@ export interface Texts {
   asideRetry: string;
   asideRetried: string;
   asideDownload: string;
+  asideLeave: string;
+  asideLeaveBody: string;
+  asideLeaveKept: string;
+  asideLeaveConfirm: string;
+  asideLeft: string;
   bundleReplayBody: string;
   /** Beside a tick: the rest of what the bundle holds. What it would do follows. */
   bundleReplayAll: string;
@@ -93,6 +99,7 @@ export const ENGLISH: Texts = {
   nonePending: "nothing",
   setAside: "Held for a newer app",
   quarantined: "Could not be applied",
+  leftOut: "Left out by hand",
   downloading: "Downloading",
   sending: "Sending",
   diagnostics: "Diagnostics",
@@ -120,6 +127,11 @@ export const ENGLISH: Texts = {
   asideRetry: "Try them again",
   asideRetried: "{n} could be applied.",
   asideDownload: "Download them",
+  asideLeave: "Leave them out…",
+  asideLeaveBody: "{n} changes by others stay out of the database on this device. Everyone else keeps them, and rows may look different there.",
+  asideLeaveKept: "The light no longer speaks of them. A newer version of the app tries them again. Download them first if in doubt.",
+  asideLeaveConfirm: "Leave them out",
+  asideLeft: "{n} changes are left out on this device.",
   bundleReplayBody: "What was saved is written into this database again, as if it were typed now. It wins over what others wrote to the same fields since.",
   bundleReplayAll: "Also everything that the old server had, where this one differs:",
   replayNothing: "Nothing differs from what is here.",

@@ -131,6 +131,7 @@ export function sampleClient(sample: Status): FooterClient {
     readBundle: blob,
     discardBundle: nothing,
     quarantined: () => Promise.resolve([]),
+    leaveOut: () => Promise.resolve({ leftOut: 0 }),
     retryQuarantined: () => Promise.resolve({ applied: 0 }),
     previewBundle: (_id, options) => Promise.resolve({
       rows: options?.rows === "all" ? 15 : 3,

@@ -163,6 +163,10 @@ export class Client implements Greenlight {
     return (await this.#link.call({ kind: "retry_quarantined" })) as { applied: number };
   }
 
+  async leaveOut(ids: string[]): Promise<{ leftOut: number }> {
+    return (await this.#link.call({ kind: "leave_out", ids })) as { leftOut: number };
+  }
+
   async previewBundle(id: string, options: ReplayOptions = {}): Promise<ReplayPlan> {
     return (await this.#link.call({ kind: "preview", bundle: id, all: options.rows === "all" })) as ReplayPlan;
   }

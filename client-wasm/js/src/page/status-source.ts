@@ -160,6 +160,7 @@ function blankStatus(): Status {
     progress: null,
     quarantined: 0,
     heldAside: 0,
+    leftOut: 0,
     diagnostics: {
       attempt: 0,
       earlyCloses: 0,

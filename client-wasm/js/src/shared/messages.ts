@@ -23,6 +23,7 @@ export type Request =
   | { kind: "unwatch"; watch: string }
   | { kind: "quarantined" }
   | { kind: "retry_quarantined" }
+  | { kind: "leave_out"; ids: string[] }
   | { kind: "replay"; bundle: string; all: boolean }
   | { kind: "preview"; bundle: string; all: boolean }
   | { kind: "pause" | "resume" | "retry" | "nuke" | "export" | "pending_by_table" | "destroy" };

@@ -83,6 +83,11 @@ export interface Greenlight {
   quarantined(): Promise<SetAside[]>;
   /** Tries them again, once what they failed at is put right; a newer schema does it by itself. */
   retryQuarantined(): Promise<{ applied: number }>;
+  /**
+   * Leaves those of these ids out of this database: others keep them, the light speaks of them no more, and the database
+   * is not compared with the server's as long as there are some. A newer schema tries them again.
+   */
+  leaveOut(ids: string[]): Promise<{ leftOut: number }>;
   /** Ends this tab's use of the database; another tab takes over. */
   close(): Promise<void>;
   /** Closes the database in every tab and removes it from this browser, pending changes too. Bundles stay. */
@@ -134,6 +139,8 @@ export interface ReplayPlan {
 
 /** An incoming change that could not be applied. */
 export interface SetAside {
+  /** Names it while it is set aside. */
+  id: string;
   table: string;
   key: SavedValue[];
   /** "-1" for the row's creation or deletion. */
@@ -210,9 +217,10 @@ export interface Status {
   /** The age of what is shown. */
   freshnessMs: number | null;
   progress: Progress | null;
-  /** Incoming changes that could not be applied, and those that wait for a newer schema. */
+  /** Incoming changes that could not be applied, those that wait for a newer schema, and those that were left out. */
   quarantined: number;
   heldAside: number;
+  leftOut: number;
   diagnostics: Diagnostics;
 }
 

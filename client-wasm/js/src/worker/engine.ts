@@ -55,6 +55,8 @@ export interface Engine {
   quarantined(limit: number): SetAside[];
   /** Tries them again; how many could be applied. */
   retry_quarantined(): number;
+  /** Leaves those of these ids out; how many there were. */
+  leave_out(ids: string[]): number;
   /**
    * Begins to write a bundle: its first line. When `whole`, all of the database follows what is pending, unless the
    * light is green: the server has it then.

@@ -136,6 +136,8 @@ export class Leader {
         return this.#inTurn(id, undefined, () => engine.quarantined(QUARANTINED_SHOWN));
       case "retry_quarantined":
         return this.#inTurn(id, undefined, () => ({ applied: engine.retry_quarantined() }));
+      case "leave_out":
+        return this.#inTurn(id, undefined, () => ({ leftOut: engine.leave_out(request.ids) }));
       case "export":
         return this.#alone(id, async () => exportBundle(engine));
       case "nuke":
