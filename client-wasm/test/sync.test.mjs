@@ -131,6 +131,7 @@ describe("two browsers and a server", () => {
     await until(bob, isState, "synced");
     assert.deepEqual(await bob.evaluate(() => [db.status.current.quarantined, db.status.current.leftOut]), [0, aside.length]);
     assert.deepEqual(await bob.evaluate(() => db.quarantined()), []);
+    assert.match(await bob.evaluate(() => db.status.current.sentence), /but for what was left out by hand/);
     assert.equal(await bob.evaluate(() => db.leaveOut(["00"]).catch(({ code }) => code)), "invalid");
     // An app without the rule tries again by itself.
     await bob.evaluate(() => db.close());

@@ -4,7 +4,7 @@
 
 use super::{ClientSession, Phase, Progress, status};
 use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, WELCOME_GIVE_UP};
-use crate::status::{Diagnostics, Facts, Link, Pending, ServerSeen, Status, StatusState};
+use crate::status::{Diagnostics, Facts, Link, Pending, Reason, ServerSeen, Status, StatusState};
 use crate::time::Now;
 
 /// A sentence without its full stop, to be joined to another.
@@ -48,6 +48,9 @@ impl ClientSession {
         let detail = self.refused.as_ref().filter(|_| state == StatusState::Incompatible);
         let sentence = match detail {
             Some(refuse) => format!("{}: {}.", bare(reason.sentence()), bare(&refuse.sentence)),
+            None if reason == Reason::Synced && self.outbox.left_out > 0 => {
+                format!("{}, but for what was left out by hand.", bare(reason.sentence()))
+            }
             None => reason.sentence().to_owned(),
         };
         Status {

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { SAMPLES } from "../../src/states/samples.ts";
-import { diagnostics, fraction, label, numbers, planned, sentence, summary, underWay } from "./facts.js";
+import { diagnostics, fraction, label, numbers, planned, refused, sentence, summary, underWay } from "./facts.js";
 import type { Progress, State, Status } from "./status.js";
 import { ENGLISH, fill } from "./texts.js";
 
@@ -51,6 +51,15 @@ it("shows quarantined changes, those held aside and those left out only when the
   expect(facts["Held for a newer app"]).toBe("7");
   expect(facts["Left out by hand"]).toBe("3");
   expect(Object.keys(Object.fromEntries(summary(sample("synced"), NOW, ENGLISH)))).not.toContain("Could not be applied");
+});
+
+it("tells what could not be applied row by row, with the reason", () => {
+  const change = { id: "0", table: "book", key: [{ text: "13" }], column: "title", value: { text: "Emma" }, reason: "no thirteen", since: 0 };
+  expect(refused([change], ENGLISH)).toEqual([{ where: 'book ("13").title', what: '"Emma": no thirteen' }]);
+  expect(refused([change, { ...change, column: "pages" }, { ...change, key: [{ text: "14" }], column: "-1" }], ENGLISH)).toEqual([
+    { where: 'book ("13")', what: "2 fields: no thirteen" },
+    { where: 'book ("14")', what: "no thirteen" },
+  ]);
 });
 
 it("says in the diagnostics what the last close was", () => {

@@ -87,10 +87,26 @@ export function shown(value: SavedValue): string {
   return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
 }
 
-/** Which cell a change is of. */
-export function where({ table, key, column }: SetAside): string {
-  const row = `${table} (${key.map(shown).join(", ")})`;
-  return column === "-1" ? row : `${row}.${column}`;
+/** Which row a change is of. */
+function rowOf({ table, key }: SetAside): string {
+  return `${table} (${key.map(shown).join(", ")})`;
+}
+
+/** What could not be applied, by row and reason: a row that was refused is many cells. */
+export function refused(aside: SetAside[], texts: Texts): { where: string; what: string }[] {
+  const rows = new Map<string, SetAside[]>();
+  for (const change of aside) {
+    const name = JSON.stringify([rowOf(change), change.reason]);
+    rows.set(name, [...(rows.get(name) ?? []), change]);
+  }
+  return [...rows.values()].map((changes) => {
+    const [first] = changes as [SetAside];
+    if (changes.length > 1) {
+      return { where: rowOf(first), what: `${fill(texts.asideFields, { n: count(changes.length) })}: ${first.reason}` };
+    }
+    const isRow = first.column === "-1";
+    return { where: isRow ? rowOf(first) : `${rowOf(first)}.${first.column}`, what: isRow ? first.reason : `${shown(first.value)}: ${first.reason}` };
+  });
 }
 
 /** The transfer that is under way. A finished one keeps its totals in the status, for whoever looks late. */

@@ -3,7 +3,7 @@
 
 import { ask, confirm } from "./confirm.js";
 import { make, save, say } from "./dom.js";
-import { diagnostics, type Fact, fraction, numbers, planned, sentence, shown, summary, underWay, where } from "./facts.js";
+import { diagnostics, type Fact, fraction, numbers, planned, refused, sentence, summary, underWay } from "./facts.js";
 import { bytes, clock, count } from "./format.js";
 import { icon } from "./icons.js";
 import type { BundleInfo, FooterClient, Remedy, SetAside, State, Status } from "./status.js";
@@ -21,7 +21,7 @@ export interface PanelHost {
 
 type Action = { id: string; text: string; remedies: Remedy[]; danger?: boolean; run: () => Promise<void> | void; shown: (s: Status) => boolean };
 
-/** How many changes that could not be applied are listed; the rest is in the download. */
+/** How many rows that could not be applied are listed; the rest is in the download. */
 const ASIDE_SHOWN = 5;
 /** Named limit: a blob for download is named by database and minute, and no longer than this. */
 const FILE_NAME_LIMIT = 80;
@@ -34,6 +34,11 @@ function mayNuke(status: Status): boolean {
   const { state, reason, remedy } = status;
   const mayHelp = state === "synced" || state === "syncing" || (state === "stuck" && !NO_DOWNLOAD.includes(reason));
   return remedy === "nuke_and_resync" || mayHelp;
+}
+
+/** Not where a connection is there already, and something else is wrong. */
+function mayRetry({ state, reason }: Status): boolean {
+  return state !== "synced" && state !== "syncing" && reason !== "paused" && reason !== "quarantined";
 }
 
 export class Panel {
@@ -117,10 +122,10 @@ export class Panel {
   #showAside(aside: SetAside[]): void {
     const { texts } = this.#host;
     this.#aside.hidden = aside.length === 0;
-    const row = (change: SetAside) =>
-      make("li", {}, make("code", {}, where(change)), make("span", {}, `${shown(change.value)}: ${change.reason}`));
-    const more = aside.length > ASIDE_SHOWN ? [make("p", {}, fill(texts.asideMore, { n: count(aside.length - ASIDE_SHOWN) }))] : [];
-    this.#aside.replaceChildren(make("h3", {}, texts.asideTitle), make("ul", { class: "aside" }, ...aside.slice(0, ASIDE_SHOWN).map(row)), ...more);
+    const rows = refused(aside, texts);
+    const shown = rows.slice(0, ASIDE_SHOWN).map(({ where, what }) => make("li", {}, make("code", {}, where), make("span", {}, what)));
+    const more = rows.length > ASIDE_SHOWN ? [make("p", {}, fill(texts.asideMore, { n: count(rows.length - ASIDE_SHOWN) }))] : [];
+    this.#aside.replaceChildren(make("h3", {}, texts.asideTitle), make("ul", { class: "aside" }, ...shown), ...more);
   }
 
   /** Forgets what was said about the last action. */
@@ -151,7 +156,7 @@ export class Panel {
     return [
       { id: "sync-sign-in", text: texts.signIn, remedies: ["sign_in"], shown: (s) => s.remedy === "sign_in", run: () => this.#host.signIn() },
       { id: "sync-reload", text: texts.reload, remedies: ["reload", "update_app"], shown: (s) => s.remedy === "reload" || s.remedy === "update_app", run: () => location.reload() },
-      { id: "sync-retry", text: texts.retry, remedies: ["retry"], shown: (s) => !paused(s) && s.state !== "synced" && s.state !== "syncing", run: () => client.retry() },
+      { id: "sync-retry", text: texts.retry, remedies: ["retry"], shown: mayRetry, run: () => client.retry() },
       { id: "sync-resume", text: texts.resume, remedies: ["resume"], shown: paused, run: () => client.resume() },
       { id: "sync-pause", text: texts.pause, remedies: [], shown: (s) => !paused(s), run: () => client.pause() },
       { id: "sync-aside-retry", text: texts.asideRetry, remedies: ["review_quarantine"], shown: (s) => s.quarantined > 0, run: () => this.#retryAside(client) },

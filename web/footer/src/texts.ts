@@ -47,6 +47,8 @@ export interface Texts {
   bundleReplay: string;
   asideTitle: string;
   asideMore: string;
+  /** How many fields of a row could not be applied for the reason that follows. */
+  asideFields: string;
   asideRetry: string;
   asideRetried: string;
   asideDownload: string;
@@ -123,7 +125,8 @@ export const ENGLISH: Texts = {
   bundleDownload: "Download",
   bundleReplay: "Replay",
   asideTitle: "Could not be applied",
-  asideMore: "and {n} more",
+  asideMore: "and {n} more rows",
+  asideFields: "{n} fields",
   asideRetry: "Try them again",
   asideRetried: "{n} could be applied.",
   asideDownload: "Download them",
