@@ -52,8 +52,9 @@ impl Driver {
         self.tell(database, |session, now| session.handle_local_commit(now, commit.outbox));
     }
 
-    /// A local transaction could not be committed.
+    /// A local transaction could not be committed. The session tries whether there is room again.
     pub(crate) fn could_not_write(&mut self, fault: Fault) {
+        self.session.handle_local_fault(now(), fault.clone());
         self.write_fault = Some(fault);
     }
 
@@ -103,6 +104,13 @@ impl Driver {
                 }
                 Err(fault) => StoreReply::Failed(fault),
             },
+            StoreRequest::Probe => {
+                let reply = perform(database, StoreRequest::Probe);
+                if matches!(reply, StoreReply::Probed) {
+                    self.write_fault = None;
+                }
+                reply
+            }
             other => perform(database, other),
         };
         self.session.handle_store(now(), reply);

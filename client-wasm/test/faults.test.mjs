@@ -26,8 +26,9 @@ describe("faults", () => {
     assert.equal(await page.evaluate(() => db.status.current.remedy), "free_space");
     assert.deepEqual(await query(page, "SELECT isbn FROM book"), [{ isbn: "1" }]);
     await browserSession.send("Storage.overrideQuotaForOrigin", { origin });
-    await page.evaluate(() => db.exec("INSERT INTO book (isbn, cover) VALUES (?, ?)", ["2", new Uint8Array(4_000_000)]));
+    // Nobody writes, and nobody reloads.
     await until(page, () => db.status.current.reason !== "storage_full");
+    await page.evaluate(() => db.exec("INSERT INTO book (isbn, cover) VALUES (?, ?)", ["2", new Uint8Array(4_000_000)]));
     assert.equal((await query(page, "SELECT * FROM book")).length, 2);
   });
 

@@ -10,6 +10,7 @@ mod heartbeat;
 mod link;
 mod progress;
 mod report;
+mod storage;
 mod upload;
 mod verify;
 
@@ -93,6 +94,8 @@ pub struct ClientSession {
     server_failed: bool,
     last_close: Option<LastClose>,
     fault: Option<Fault>,
+    /// When the full disk was tried last, and whether it is being tried.
+    tried: (Now, bool),
     progress: Option<progress::Meter>,
     shown: (StatusState, Reason, Now),
     last_synced: Option<Now>,
@@ -130,6 +133,7 @@ impl ClientSession {
             server_failed: false,
             last_close: None,
             fault: None,
+            tried: (now, false),
             progress: None,
             shown: (StatusState::Connecting, Reason::Opening, now),
             last_synced: None,
@@ -227,7 +231,7 @@ impl ClientSession {
 
     /// The local database failed at something that the session did not ask for.
     pub fn handle_local_fault(&mut self, now: Now, fault: Fault) {
-        self.fault = Some(fault);
+        self.set_fault(now, fault);
         self.observe(now);
     }
 
@@ -257,6 +261,7 @@ impl ClientSession {
             }
             _ => {}
         }
+        self.try_storage(now);
         self.observe(now);
     }
 
@@ -264,7 +269,10 @@ impl ClientSession {
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         self.asked = false;
         let stale = std::mem::take(&mut self.stale);
+        let trying = std::mem::take(&mut self.tried.1);
         match reply {
+            StoreReply::Failed(fault) if trying => self.set_fault(now, fault),
+            StoreReply::Probed => self.clear_fault(),
             StoreReply::Failed(fault) => self.failed(now, fault),
             // What a gone connection asked for is done all the same, but nothing follows from it.
             StoreReply::Loaded(state) if !stale => self.loaded(now, *state),
@@ -405,7 +413,7 @@ impl ClientSession {
     fn failed(&mut self, now: Now, fault: Fault) {
         let reason = fault.message.clone();
         let moved = fault.kind == FaultKind::OutOfOrder;
-        self.fault = Some(fault);
+        self.set_fault(now, fault);
         self.requests.clear();
         if self.phase.has_socket() {
             let code = if moved { CloseCode::OutOfOrder } else { CloseCode::StoreFailed };
@@ -439,10 +447,6 @@ impl ClientSession {
             self.awaiting = Some(now);
         }
         self.outbox = outbox;
-    }
-
-    fn clear_fault(&mut self) {
-        self.fault = None;
     }
 
     fn acknowledged_bound(&self) -> Bound {

@@ -100,6 +100,8 @@ pub const MAX_DESCRIBED_ROWS: usize = 16;
 pub const DIGEST_PAGE_CHANGES: usize = 4_096;
 /// Repairs in a row before a divergence is shown as stuck.
 pub const MAX_REPAIRS: u32 = 2;
+/// While this device's storage is full it is tried this often whether there is room again.
+pub const STORAGE_RETRY: Duration = Duration::from_secs(5);
 /// A server closes a socket that has not said hello within this time.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A close this soon after the opening counts as early.

@@ -195,6 +195,8 @@ pub enum StoreRequest {
     Digest(DigestScope, Option<ReadPosition>),
     /// [`ClientStore::rewrite`].
     Rewrite(DivergedRows),
+    /// [`ClientStore::probe`].
+    Probe,
 }
 
 /// A store's answer to a [`StoreRequest`].
@@ -218,6 +220,8 @@ pub enum StoreReply {
     Digest(DigestPage),
     /// To rewrite.
     Rewritten(Outbox),
+    /// To probe.
+    Probed,
     /// To any: nothing was done.
     Failed(Fault),
 }
@@ -235,6 +239,7 @@ pub fn perform(store: &mut impl ClientStore, request: StoreRequest) -> StoreRepl
         StoreRequest::Read(request) => store.read(&request).map(StoreReply::Chunk),
         StoreRequest::Acknowledge(bound) => store.acknowledge(bound).map(StoreReply::Acknowledged),
         StoreRequest::Digest(scope, after) => store.digest(&scope, after.as_ref()).map(StoreReply::Digest),
+        StoreRequest::Probe => store.probe().map(|()| StoreReply::Probed),
         StoreRequest::Rewrite(rows) => store.rewrite(&rows).map(StoreReply::Rewritten),
         StoreRequest::Apply(part) => store.apply(&part).map(|(applied, outbox)| StoreReply::Applied(applied, outbox)),
     }
@@ -359,6 +364,9 @@ pub trait ClientStore {
     /// Writes the cells of these rows again as they are, as a local write with higher column versions: the last
     /// remedy for values that cr-sqlite takes for equal and that are not (5 and 5.0).
     fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault>;
+
+    /// A real, durable commit, to prove that it can.
+    fn probe(&mut self) -> Result<(), Fault>;
 }
 
 /// What a server's sessions ask of their database.

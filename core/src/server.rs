@@ -194,6 +194,7 @@ impl ServerSession {
                 self.send_what_may_go(now);
                 self.pump();
             }
+            Err(fault) if fault.kind == FaultKind::Busy => self.close(CloseCode::Overloaded, &fault.message),
             Err(fault) => self.close(CloseCode::StoreFailed, &fault.message),
         }
     }

@@ -22,7 +22,7 @@ use greenlight_core::{Cursor, SiteId};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::ApiError;
-use crate::limits::{COUNT_WAIT, READER_WAIT, WRITER_WAIT};
+use crate::limits::{COUNT_WAIT, READ_TRIES, READER_WAIT, WRITER_WAIT};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use digests::SharedDigests;
@@ -147,6 +147,17 @@ impl Database {
     /// # Errors
     /// The store's fault.
     pub async fn read(&self, request: ReadRequest) -> Result<Chunk, Fault> {
+        for _ in 1..READ_TRIES {
+            match self.try_read(request.clone()).await {
+                // Another process has written: that gets its place in the history first.
+                Err(fault) if fault.kind == FaultKind::Busy => drop(self.pulse().await),
+                read => return read,
+            }
+        }
+        self.try_read(request).await
+    }
+
+    async fn try_read(&self, request: ReadRequest) -> Result<Chunk, Fault> {
         if self.roster.len() <= 1 {
             return self.readers.with(move |reader| reader.read(&request)).await;
         }

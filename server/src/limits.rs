@@ -18,6 +18,8 @@ pub const BATCH_JOBS: usize = 32;
 pub const WRITER_WAIT: Duration = Duration::from_secs(60);
 /// Reading connections of one database.
 pub const READERS: usize = 4;
+/// Times that a page is read anew because another process keeps writing into the file meanwhile.
+pub const READ_TRIES: usize = 10;
 /// How long a reader is waited for.
 pub const READER_WAIT: Duration = Duration::from_secs(30);
 /// Encoded pages that are kept for the sockets that want the same.

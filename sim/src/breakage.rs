@@ -10,10 +10,10 @@ use greenlight_core::replica::{
     ReadPosition, ReadRequest, UploadPlan,
 };
 use greenlight_core::{Bound, Cursor, Lineage, PackedKey};
-use greenlight_store::{ClientDatabase, Committed, ServerDatabase};
 use rusqlite::Connection;
 
 use crate::content;
+use crate::stores::{ClientMachine, Committed, ServerMachine};
 use crate::workload::TABLES;
 
 /// What is wrong with a build.
@@ -77,7 +77,7 @@ pub(crate) struct Memory {
 
 /// A client's database, with the defect in front where there is one.
 pub(crate) struct BrokenClient<'a> {
-    pub(crate) database: &'a mut ClientDatabase,
+    pub(crate) database: &'a mut dyn ClientMachine,
     pub(crate) breakage: Option<Breakage>,
     pub(crate) memory: &'a mut Memory,
     /// The process ends within this request.
@@ -89,9 +89,8 @@ impl BrokenClient<'_> {
         self.breakage == Some(breakage)
     }
 
-    fn counted(&self, mut outbox: Outbox) -> Result<Outbox, Fault> {
-        count_unsent(self.breakage, self.database.connection(), self.memory, &mut outbox)
-            .map_err(|error| internal(&error))?;
+    fn counted(&mut self, mut outbox: Outbox) -> Result<Outbox, Fault> {
+        count_unsent(self.breakage, self.database, self.memory, &mut outbox).map_err(|error| internal(&error))?;
         Ok(outbox)
     }
 }
@@ -108,9 +107,11 @@ impl ClientStore for BrokenClient<'_> {
     }
 
     fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
-        if self.is(Breakage::TornRangeForgotten) {
+        if self.is(Breakage::TornRangeForgotten)
+            && let Some(database) = self.database.real()
+        {
             let forget = "UPDATE greenlight_state SET value = 0 WHERE key = 'torn'";
-            self.database.connection().execute(forget, []).map_err(|error| internal(&error))?;
+            database.connection().execute(forget, []).map_err(|error| internal(&error))?;
         }
         self.database.adopt(lineage, held)
     }
@@ -163,6 +164,10 @@ impl ClientStore for BrokenClient<'_> {
         self.database.digest(scope, after)
     }
 
+    fn probe(&mut self) -> Result<(), Fault> {
+        self.database.probe()
+    }
+
     fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
         let outbox = self.database.rewrite(rows)?;
         self.counted(outbox)
@@ -175,12 +180,14 @@ fn internal(error: &rusqlite::Error) -> Fault {
 
 fn count_unsent(
     breakage: Option<Breakage>,
-    conn: &Connection,
+    database: &mut dyn ClientMachine,
     memory: &Memory,
     outbox: &mut Outbox,
 ) -> rusqlite::Result<()> {
-    if breakage == Some(Breakage::PendingFromSent) {
-        outbox.changes = outbox.changes.min(content::own_above(conn, memory.sent)?);
+    if breakage == Some(Breakage::PendingFromSent)
+        && let Some(database) = database.real()
+    {
+        outbox.changes = outbox.changes.min(content::own_above(database.connection(), memory.sent)?);
     }
     Ok(())
 }
@@ -188,14 +195,16 @@ fn count_unsent(
 /// What a broken client does to its own write, after the oracle has seen it.
 pub(crate) fn after_local_commit(
     breakage: Option<Breakage>,
-    database: &ClientDatabase,
+    database: &mut dyn ClientMachine,
     before: i64,
     memory: &Memory,
     outbox: &mut Outbox,
 ) -> rusqlite::Result<()> {
-    let conn = database.connection();
-    count_unsent(breakage, conn, memory, outbox)?;
-    if breakage == Some(Breakage::VersionReusedByClient) {
+    count_unsent(breakage, database, memory, outbox)?;
+    if breakage == Some(Breakage::VersionReusedByClient)
+        && let Some(database) = database.real()
+    {
+        let conn = database.connection();
         let acknowledged = content::state_number(conn, "acknowledged_version")?;
         if acknowledged > 0 {
             renumber(conn, before, acknowledged)?;
@@ -206,7 +215,8 @@ pub(crate) fn after_local_commit(
 }
 
 /// What a broken server does to its own commit.
-pub(crate) fn reuse_server_version(database: &ServerDatabase, committed: &Committed) -> rusqlite::Result<()> {
+pub(crate) fn reuse_server_version(database: &mut dyn ServerMachine, committed: &Committed) -> rusqlite::Result<()> {
+    let Some(database) = database.real() else { return Ok(()) };
     let before = committed.before;
     if before == committed.head || before == Cursor::ZERO {
         return Ok(());

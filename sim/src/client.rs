@@ -1,4 +1,4 @@
-//! A client's machine: one real database, one real session, clocks, and a way to the server.
+//! A client's machine: one database, one real session, clocks, and a way to the server.
 //!
 //! Where in the flow: drives the client's session as the browser's worker and the native client do. Never repairs
 //! what a session gets wrong.
@@ -12,17 +12,16 @@ use greenlight_core::client::{ClientConfig, ClientSession, Output};
 use greenlight_core::limits::FRESHNESS;
 use greenlight_core::replica::{Fault, FaultKind, StoreReply, StoreRequest, perform};
 use greenlight_core::status::Diverged;
-use greenlight_core::{Now, PackedKey, StatusState, Value, status};
-use greenlight_store::{ClientDatabase, Options, StatementError};
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use greenlight_core::{Now, PackedKey, StatusState, status};
 
 use crate::breakage::{self, BrokenClient, Memory};
 use crate::clock::{Clock, Time};
-use crate::content::{self, Cell};
-use crate::disk::Disk;
+use crate::content::Cell;
+use crate::disk::{Disk, Opening};
 use crate::event::Event;
 use crate::network::{Link, Way, WireId};
 use crate::oracle::{Check, Violation};
+use crate::stores::ClientMachine;
 use crate::workload::Write;
 use crate::world::World;
 
@@ -35,7 +34,7 @@ pub(crate) struct Own {
 
 /// What runs on a client's machine.
 pub(crate) struct Process {
-    pub(crate) database: ClientDatabase,
+    pub(crate) database: Box<dyn ClientMachine>,
     pub(crate) session: ClientSession,
 }
 
@@ -106,6 +105,11 @@ impl Client {
         self.asleep.is_some_and(|(_, until)| until > now)
     }
 
+    /// Whether it sleeps, or is about to wake at this very moment.
+    pub(crate) fn has_not_woken(&self) -> bool {
+        self.asleep.is_some()
+    }
+
     pub(crate) fn wake_at(&self, now: Time) -> Option<Time> {
         if self.is_asleep(now) {
             return None;
@@ -138,23 +142,12 @@ impl Client {
     }
 }
 
-/// A value for rusqlite.
-pub(crate) fn bind(value: &Value) -> ToSqlOutput<'_> {
-    ToSqlOutput::Borrowed(match value {
-        Value::Null => ValueRef::Null,
-        Value::Integer(number) => ValueRef::Integer(*number),
-        Value::Real(number) => ValueRef::Real(*number),
-        Value::Text(text) => ValueRef::Text(text.as_bytes()),
-        Value::Blob(blob) => ValueRef::Blob(blob),
-    })
-}
-
 impl World {
     /// A new machine: with an empty database, or with a copy of another's.
     pub(crate) fn add_client(&mut self, twin_of: Option<usize>) -> Result<(), Violation> {
         let random = self.rng.fork();
         let client = match twin_of {
-            None => Client::new(Disk::new()?, random, Memory::default()),
+            None => Client::new(Disk::new(self.stores)?, random, Memory::default()),
             Some(original) => {
                 let original = &self.clients[original];
                 let copy = Client::new(original.disk.copy()?, random, original.memory.clone());
@@ -172,12 +165,12 @@ impl World {
         }
         let client = &mut self.clients[index];
         let now = client.now(self.now);
-        let (mut random, wall) = (client.random.fork(), client.wall.clone());
+        let (random, wall) = (client.random.fork(), client.wall.clone());
         let seed = client.random.u64(..);
-        let mut options =
-            Options::new(client.disk.location(), move || random.u64(..), move || wall.load(Ordering::Relaxed));
-        options.part_bytes = self.part_bytes;
-        let database = ClientDatabase::open(options, &self.schema)
+        let opening = Opening { schema: &self.schema, part_bytes: self.part_bytes, random, wall };
+        let database = client
+            .disk
+            .open_client(opening)
             .map_err(|error| self.violation(Check::StoreFault, format!("client {index} does not open: {error}")))?;
         let session = ClientSession::new(now, ClientConfig { agent: format!("sim {index}"), seed });
         let client = &mut self.clients[index];
@@ -259,7 +252,7 @@ impl World {
         }
         self.crash_client(index, 0);
         let client = &mut self.clients[index];
-        client.disk = Disk::new()?;
+        client.disk = Disk::new(self.stores)?;
         client.own.clear();
         client.followed = 0;
         client.memory = Memory::default();
@@ -280,10 +273,8 @@ impl World {
 
     pub(crate) fn fill_client(&mut self, index: usize, ms: u64) -> Result<(), Violation> {
         let client = &mut self.clients[index];
-        let Some(process) = &client.process else { return Ok(()) };
-        let conn = process.database.connection();
-        let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        let Some(process) = &mut client.process else { return Ok(()) };
+        process.database.set_full(true)?;
         client.full_until = client.full_until.max(self.now.after_ms(ms));
         let until = client.full_until;
         self.at(until, Event::ClientDiskFree(index));
@@ -291,12 +282,12 @@ impl World {
     }
 
     pub(crate) fn free_client(&mut self, index: usize) -> Result<(), Violation> {
-        let client = &self.clients[index];
+        let client = &mut self.clients[index];
         if client.full_until > self.now {
             return Ok(());
         }
-        let Some(process) = &client.process else { return Ok(()) };
-        Ok(process.database.connection().query_row("PRAGMA max_page_count = 1073741823", [], |_| Ok(()))?)
+        let Some(process) = &mut client.process else { return Ok(()) };
+        Ok(process.database.set_full(false)?)
     }
 
     /// An app writes, all in one transaction; what collides leaves nothing behind.
@@ -307,13 +298,14 @@ impl World {
         let client = &mut self.clients[index];
         client.now(self.now);
         let Some(process) = &mut client.process else { return Ok(()) };
-        let before = content::largest_version(client.disk.eye())?;
-        let result = write_all(&mut process.database, writes);
+        let before = client.disk.largest_version()?;
+        let operations: Vec<_> = writes.iter().flat_map(Write::operations).collect();
+        let result = process.database.write(&operations);
         if let Ok(Some(mut outbox)) = result {
-            let cells = content::cells_above(client.disk.eye(), before, true)?;
+            let cells = client.disk.cells_above(before, true)?;
             client.own.extend(cells.into_iter().map(|cell| Own { cell, proven: false }));
             let breakage = self.breakage;
-            breakage::after_local_commit(breakage, &process.database, before, &client.memory, &mut outbox)?;
+            breakage::after_local_commit(breakage, &mut *process.database, before, &client.memory, &mut outbox)?;
             self.note(|_| format!("client {index} writes {writes:?}: {} pending", outbox.changes));
             return self.with_session(index, |session, now| session.handle_local_commit(now, outbox));
         }
@@ -418,7 +410,7 @@ impl World {
         let Some(process) = &mut client.process else { return Ok(()) };
         let crash = if matches!(request, StoreRequest::Apply(_)) { client.crash_at_apply.take() } else { None };
         let mut store = BrokenClient {
-            database: &mut process.database,
+            database: &mut *process.database,
             breakage,
             memory: &mut client.memory,
             crashes: crash.is_some(),
@@ -440,26 +432,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-/// Runs the statements as one transaction. `None` where one of them failed on what the rows hold.
-fn write_all(
-    database: &mut ClientDatabase,
-    writes: &[Write],
-) -> Result<Option<greenlight_core::replica::Outbox>, Fault> {
-    database.begin_transaction()?;
-    for (sql, params) in writes.iter().flat_map(Write::statements) {
-        match database.exec(&sql, &params) {
-            Ok(_) => {}
-            Err(StatementError::Fault(fault)) => {
-                database.rollback_transaction();
-                return Err(fault);
-            }
-            Err(_) => {
-                database.rollback_transaction();
-                return Ok(None);
-            }
-        }
-    }
-    database.commit_transaction().map(|commit| Some(commit.outbox))
 }

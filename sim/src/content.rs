@@ -1,9 +1,10 @@
 //! The simulator's own eyes: what a database holds, read by SQL that shares nothing with the store's.
 //!
-//! Where in the flow: behind every check. Never writes, never asks a session or a store.
+//! Where in the flow: behind every check of a real database ([`Disk`](crate::disk::Disk) asks the model's files). Never writes, never asks a session or a store.
 
 use std::collections::BTreeMap;
 
+use greenlight_core::Value as CoreValue;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -39,25 +40,43 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// The cells of one row.
-#[derive(Debug, Default)]
-struct Row {
-    causal_length: i64,
-    cells: BTreeMap<String, (i64, Value)>,
+/// Whether a row of this causal length and these cells, with their versions, holds a cell or one that wins over it.
+pub(crate) fn is_held(cell: &Cell, causal_length: i64, cells: &BTreeMap<String, (i64, Value)>) -> bool {
+    if causal_length != cell.causal_length {
+        return causal_length > cell.causal_length;
+    }
+    if cell.column == SENTINEL || cell.causal_length % 2 == 0 {
+        return true;
+    }
+    cells.get(&cell.column).is_some_and(|(version, value)| {
+        *version > cell.column_version || *version == cell.column_version && !is_larger(&cell.value, value)
+    })
 }
 
-impl Row {
-    /// Whether it holds this cell or one that wins over it.
-    fn holds(&self, cell: &Cell) -> bool {
-        if self.causal_length != cell.causal_length {
-            return self.causal_length > cell.causal_length;
-        }
-        if cell.column == SENTINEL || cell.causal_length % 2 == 0 {
-            return true;
-        }
-        self.cells.get(&cell.column).is_some_and(|(version, value)| {
-            *version > cell.column_version || *version == cell.column_version && !is_larger(&cell.value, value)
-        })
+/// The name of a column by its place; of none, the marker's.
+pub(crate) fn column_name(table: usize, column: Option<usize>) -> &'static str {
+    column.map_or(SENTINEL, |place| TABLES[table].columns[place].0)
+}
+
+/// A value as SQL has it.
+pub(crate) fn sql(value: &CoreValue) -> Value {
+    match value {
+        CoreValue::Null => Value::Null,
+        CoreValue::Integer(number) => Value::Integer(*number),
+        CoreValue::Real(number) => Value::Real(*number),
+        CoreValue::Text(text) => Value::Text(text.clone()),
+        CoreValue::Blob(blob) => Value::Blob(blob.clone()),
+    }
+}
+
+/// And back.
+pub(crate) fn from_sql(value: &Value) -> CoreValue {
+    match value {
+        Value::Null => CoreValue::Null,
+        Value::Integer(number) => CoreValue::Integer(*number),
+        Value::Real(number) => CoreValue::Real(*number),
+        Value::Text(text) => CoreValue::Text(text.clone()),
+        Value::Blob(blob) => CoreValue::Blob(blob.clone()),
     }
 }
 
@@ -110,13 +129,13 @@ pub(crate) fn holds(conn: &Connection, cell: &Cell) -> rusqlite::Result<bool> {
     let sql = format!("{} WHERE {}", select(table), matching.join(" AND "));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(&cell.key))?;
-    let mut found = Row::default();
+    let (mut causal_length, mut cells) = (0, BTreeMap::new());
     let count = table.key.len();
     while let Some(row) = rows.next()? {
-        found.causal_length = row.get(count + 1)?;
-        found.cells.insert(row.get(count)?, (row.get(count + 2)?, row.get(count + 3)?));
+        causal_length = row.get(count + 1)?;
+        cells.insert(row.get(count)?, (row.get(count + 2)?, row.get(count + 3)?));
     }
-    Ok(found.holds(cell))
+    Ok(is_held(cell, causal_length, &cells))
 }
 
 /// The version at which a database holds what became of a cell: the cell itself, or the marker of its row where that

@@ -5,10 +5,10 @@
 
 use greenlight_core::StatusState;
 use greenlight_core::limits::FRESHNESS;
-use rusqlite::Connection;
 
 use crate::clock::Time;
-use crate::content::{self, Cell};
+use crate::content::Cell;
+use crate::disk::Disk;
 use crate::world::World;
 
 /// What was checked.
@@ -80,10 +80,6 @@ impl From<rusqlite::Error> for Violation {
 struct Commit {
     /// From when on it can be known to the server's sessions.
     due: Time,
-    /// Another process wrote it.
-    external: bool,
-    /// The versions above this one are its own.
-    above: i64,
     cells: Vec<Cell>,
 }
 
@@ -101,20 +97,14 @@ impl Log {
     }
 
     /// Notes what was committed since the last look.
-    pub(crate) fn capture(&mut self, eye: &Connection, due: Time, external: bool) -> rusqlite::Result<()> {
-        let largest = content::largest_version(eye)?;
+    pub(crate) fn capture(&mut self, disk: &Disk, due: Time) -> rusqlite::Result<()> {
+        let largest = disk.largest_version()?;
         if largest > self.noted {
-            let cells = content::cells_above(eye, self.noted, false)?;
-            self.commits.push(Commit { due, external, above: self.noted, cells });
+            let cells = disk.cells_above(self.noted, false)?;
+            self.commits.push(Commit { due, cells });
             self.noted = largest;
         }
         Ok(())
-    }
-
-    /// Whether a version was written by another process, and too short a time ago for a green client to have it.
-    fn is_recent_and_external(&self, version: i64, now: Time) -> bool {
-        let commit = self.commits.iter().rev().find(|commit| commit.above < version);
-        commit.is_some_and(|commit| commit.external && commit.due.after(FRESHNESS) > now)
     }
 
     /// The server has gone back to an earlier state.
@@ -128,7 +118,7 @@ impl World {
     /// All checks that hold at every moment.
     pub(crate) fn check(&mut self) -> Result<(), Violation> {
         for index in 0..self.clients.len() {
-            if self.clients[index].process.is_none() || self.clients[index].is_asleep(self.now) {
+            if self.clients[index].process.is_none() || self.clients[index].has_not_woken() {
                 continue;
             }
             self.check_timer(index)?;
@@ -163,14 +153,14 @@ impl World {
     fn check_pending(&self, index: usize) -> Result<(), Violation> {
         let client = &self.clients[index];
         let Some(process) = &client.process else { return Ok(()) };
-        let acknowledged = content::state_number(client.disk.eye(), "acknowledged_version")?;
-        let counted = content::own_above(client.disk.eye(), acknowledged)?;
+        let acknowledged = client.disk.acknowledged_version()?;
+        let counted = client.disk.own_above(acknowledged)?;
         let shown = process.session.facts().pending;
         if shown != counted {
             let detail = format!("client {index} shows {shown} pending, SQL counts {counted} above v{acknowledged}");
             return Err(self.violation(Check::Pending, detail));
         }
-        if content::aside(client.disk.eye())? > 0 {
+        if client.disk.aside()? > 0 {
             return Err(self.violation(Check::PutAside, format!("client {index} has put changes aside")));
         }
         Ok(())
@@ -180,21 +170,17 @@ impl World {
     /// above the acknowledgement. While a client has not learnt yet that the server went back to a backup, it can't
     /// know better.
     fn check_acknowledged(&mut self, index: usize) -> Result<(), Violation> {
-        let eye = self.clients[index].disk.eye();
+        let disk = &self.clients[index].disk;
         let Some(lineage) = self.server.lineage else { return Ok(()) };
-        let follows = content::followed_site(eye)?.as_deref() == Some(&lineage.site_id.0[..])
-            && content::state_number(eye, "epoch")? == lineage.epoch.0 as i64;
-        if !follows {
+        if disk.followed()? != Some((lineage.site_id.0.to_vec(), lineage.epoch.0 as i64)) {
             return Ok(());
         }
-        let acknowledged = content::state_number(eye, "acknowledged_version")?;
+        let acknowledged = disk.acknowledged_version()?;
         self.prove_own(index, acknowledged, Check::AcknowledgedLost)
     }
 
-    /// Everything that the server had for longer than the deadline is in the client's database, or superseded.
-    ///
-    /// One exception: a range that is read between a foreign write and its notice has neither the new value, which is
-    /// not the server's yet, nor the old one, which is gone. The client owes the new one in time.
+    /// Everything that the server had for longer than the deadline is in the client's database, or superseded. What
+    /// another process wrote counts from when it can be noticed.
     fn check_green(&mut self, index: usize) -> Result<(), Violation> {
         let client = &self.clients[index];
         let log = &self.server.log;
@@ -202,11 +188,7 @@ impl World {
         let commits = log.commits.get(followed..).unwrap_or_default();
         for commit in commits.iter().take_while(|commit| commit.due.after(FRESHNESS) <= self.now) {
             for cell in &commit.cells {
-                if content::holds(client.disk.eye(), cell)? {
-                    continue;
-                }
-                let present = content::present_version(self.server.disk.eye(), cell)?;
-                if !log.is_recent_and_external(present, self.now) {
+                if !client.disk.holds(cell)? {
                     let since = commit.due.0;
                     let detail =
                         format!("client {index} is green without {cell}, which the server has had since {since}");
@@ -228,11 +210,11 @@ impl World {
     }
 
     fn prove_own(&mut self, index: usize, until: i64, check: Check) -> Result<(), Violation> {
-        let server = self.server.disk.eye();
+        let server = &self.server.disk;
         let client = &mut self.clients[index];
         for own in client.own.iter_mut().filter(|own| !own.proven && own.cell.version <= until) {
-            if !content::holds(server, &own.cell)? {
-                if content::present_version(client.disk.eye(), &own.cell)? > until {
+            if !server.holds(&own.cell)? {
+                if client.disk.present_version(&own.cell)? > until {
                     continue;
                 }
                 let detail = format!("client {index} wrote {}, which the server does not hold", own.cell);

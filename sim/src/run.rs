@@ -10,10 +10,10 @@ use greenlight_core::limits::{BACKOFF_MAX, IDLE_LIMIT};
 
 use crate::breakage::Breakage;
 use crate::clock::Time;
-use crate::content;
 use crate::oracle::{Check, Violation};
 use crate::report::Counts;
 use crate::schedule::Schedule;
+use crate::stores::Stores;
 use crate::world::World;
 
 /// Once the network is sound and a client dials, whoever followed a database that was reset shows it by then.
@@ -37,8 +37,8 @@ pub struct Outcome {
 }
 
 /// Runs a schedule.
-pub fn run(schedule: &Schedule, breakage: Option<Breakage>, traced: bool) -> Outcome {
-    let mut world = match World::new(schedule, breakage, traced) {
+pub fn run(schedule: &Schedule, stores: Stores, breakage: Option<Breakage>, traced: bool) -> Outcome {
+    let mut world = match World::new(schedule, stores, breakage, traced) {
         Ok(world) => world,
         Err(violation) => {
             return Outcome { counts: Counts::default(), violation: Some(violation), trace: Vec::new() };
@@ -78,7 +78,7 @@ impl World {
             let site = world.server.lineage.map(|lineage| lineage.site_id.0.to_vec());
             let mut gone = Vec::new();
             for (index, client) in world.clients.iter().enumerate() {
-                let followed = content::followed_site(client.disk.eye())?;
+                let followed = client.disk.followed()?.map(|(site, _)| site);
                 if followed.is_some() && followed != site {
                     gone.push(index);
                 }
@@ -134,16 +134,16 @@ impl World {
 
     /// All databases hold the same, by SQL and by the stores' digests.
     fn compare(&mut self) -> Result<(), Violation> {
-        let server = content::rows(self.server.disk.eye())?;
+        let server = self.server.disk.rows()?;
         let digests = match &mut self.server.database {
             Some(database) => database.digests().map_err(|fault| self.fault("digest", &fault))?,
             None => Vec::new(),
         };
-        if content::aside(self.server.disk.eye())? > 0 {
+        if self.server.disk.aside()? > 0 {
             return Err(self.violation(Check::PutAside, "the server has put changes aside".to_owned()));
         }
         for index in 0..self.clients.len() {
-            let rows = content::rows(self.clients[index].disk.eye())?;
+            let rows = self.clients[index].disk.rows()?;
             if rows != server {
                 let differs = |one: &[String], other: &[String]| -> Vec<String> {
                     one.iter().filter(|row| other.binary_search(row).is_err()).take(3).cloned().collect()
@@ -173,8 +173,8 @@ impl World {
             return Err(self.violation(Check::DigestsDiffer, detail));
         }
         let disk = &self.clients[index].disk;
-        let acknowledged = content::state_number(disk.eye(), "acknowledged_version")?;
-        let counted = disk.as_other_process(|conn| content::own_changes_above(conn, acknowledged));
+        let acknowledged = disk.acknowledged_version()?;
+        let counted = disk.own_changes_above(acknowledged);
         match counted {
             Ok(0) => Ok(()),
             Ok(count) => {

@@ -1,4 +1,4 @@
-//! The server's machine: one real database, one real session for each socket, one writer, slow readers.
+//! The server's machine: one database, one real session for each socket, one writer, slow readers.
 //!
 //! Where in the flow: drives the server's sessions as the real server does. An answer never precedes its commit,
 //! but in builds that are broken on purpose.
@@ -13,18 +13,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use fastrand::Rng;
 use greenlight_core::limits::HEARTBEAT;
 use greenlight_core::protocol::{Hello, Refuse, RefuseCode, WriterState};
-use greenlight_core::replica::{Fault, FaultKind, ServerStore, UploadPart};
+use greenlight_core::replica::{Fault, FaultKind, UploadPart};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use greenlight_core::{Lineage, Now, SiteId};
-use greenlight_store::{Done, Options, ServerDatabase, Work};
 
 use crate::breakage::{self, Breakage};
 use crate::clock::{Clock, Time};
-use crate::content;
-use crate::disk::Disk;
+use crate::disk::{Disk, Opening};
 use crate::event::{Event, Life};
 use crate::network::{Way, WireId};
 use crate::oracle::{Check, Log, Violation};
+use crate::stores::{ServerMachine, Stores, Task};
 use crate::workload::Write;
 use crate::world::World;
 
@@ -43,7 +42,7 @@ pub(crate) struct Seat {
 
 /// What waits for the writer.
 struct Job {
-    work: Work,
+    task: Task,
     /// Who is told; `None` for the server's own app.
     wire: Option<WireId>,
 }
@@ -57,7 +56,7 @@ struct Backup {
 /// The server's machine.
 pub(crate) struct Server {
     pub(crate) disk: Disk,
-    pub(crate) database: Option<ServerDatabase>,
+    pub(crate) database: Option<Box<dyn ServerMachine>>,
     pub(crate) life: Life,
     pub(crate) sessions: BTreeMap<WireId, Seat>,
     pub(crate) held: VecDeque<Event>,
@@ -83,9 +82,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(rng: &mut Rng) -> Result<Self, Violation> {
+    pub(crate) fn new(rng: &mut Rng, stores: Stores) -> Result<Self, Violation> {
         Ok(Self {
-            disk: Disk::new()?,
+            disk: Disk::new(stores)?,
             database: None,
             life: 0,
             sessions: BTreeMap::new(),
@@ -145,11 +144,12 @@ impl World {
             return Ok(());
         }
         self.server.now(self.now);
-        let (mut random, wall) = (self.server.random.fork(), self.server.wall.clone());
-        let mut options =
-            Options::new(self.server.disk.location(), move || random.u64(..), move || wall.load(Ordering::Relaxed));
-        options.part_bytes = self.part_bytes;
-        let mut database = ServerDatabase::open(options, &self.schema)
+        let (random, wall) = (self.server.random.fork(), self.server.wall.clone());
+        let opening = Opening { schema: &self.schema, part_bytes: self.part_bytes, random, wall };
+        let mut database = self
+            .server
+            .disk
+            .open_server(opening)
             .map_err(|error| self.violation(Check::StoreFault, format!("the server does not open: {error}")))?;
         if std::mem::take(&mut self.server.restoring) {
             database.renew_epoch().map_err(|fault| self.fault("renew the epoch", &fault))?;
@@ -209,10 +209,8 @@ impl World {
 
     /// No page can be added to the file any more.
     pub(crate) fn fill_server(&mut self, ms: u64) -> Result<(), Violation> {
-        let Some(database) = &self.server.database else { return Ok(()) };
-        let conn = database.connection();
-        let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        let Some(database) = &mut self.server.database else { return Ok(()) };
+        database.set_full(true)?;
         self.server.full_until = self.server.full_until.max(self.now.after_ms(ms));
         self.at(self.server.full_until, Event::ServerDiskFree);
         Ok(())
@@ -222,8 +220,8 @@ impl World {
         if self.server.full_until > self.now {
             return Ok(());
         }
-        let Some(database) = &self.server.database else { return Ok(()) };
-        Ok(database.connection().query_row("PRAGMA max_page_count = 1073741823", [], |_| Ok(()))?)
+        let Some(database) = &mut self.server.database else { return Ok(()) };
+        Ok(database.set_full(false)?)
     }
 
     pub(crate) fn back_up(&mut self) -> Result<(), Violation> {
@@ -244,7 +242,7 @@ impl World {
         self.server.restoring = true;
         self.server.lineage = None;
         self.server.replaced = Some(self.now);
-        self.server.log.truncate(commits, content::largest_version(self.server.disk.eye())?);
+        self.server.log.truncate(commits, self.server.disk.largest_version()?);
         for client in &mut self.clients {
             client.forget_proofs(commits);
         }
@@ -386,15 +384,8 @@ impl World {
 
     /// Another process writes into the file.
     pub(crate) fn write_externally(&mut self, writes: &[Write], noticed_ms: Option<u64>) -> Result<(), Violation> {
-        let statements: Vec<_> = writes.iter().flat_map(Write::statements).collect();
-        let written = self.server.disk.as_other_process(|conn| {
-            conn.execute_batch("BEGIN IMMEDIATE")?;
-            let done = statements.iter().try_for_each(|(sql, params)| {
-                let params = params.iter().map(crate::client::bind);
-                conn.execute(sql, rusqlite::params_from_iter(params)).map(drop)
-            });
-            conn.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })
-        });
+        let operations: Vec<_> = writes.iter().flat_map(Write::operations).collect();
+        let written = self.server.disk.write_as_other(&operations);
         written.map_err(|error| self.violation(Check::StoreFault, format!("another process can't write: {error}")))?;
         // Clients owe it only once it can have been noticed.
         self.capture(HEARTBEAT.as_millis() as u64)?;
@@ -407,7 +398,7 @@ impl World {
     /// Notes what is committed now and was not before, for the oracle.
     fn capture(&mut self, noticed_ms: u64) -> Result<(), Violation> {
         let due = self.now.after_ms(noticed_ms);
-        self.server.log.capture(self.server.disk.eye(), due, noticed_ms > 0)?;
+        self.server.log.capture(&self.server.disk, due)?;
         Ok(())
     }
 
@@ -442,7 +433,7 @@ impl World {
     }
 
     fn apply(&mut self, wire: WireId, part: UploadPart) {
-        self.enqueue(Job { work: Work::Upload(part), wire: Some(wire) });
+        self.enqueue(Job { task: Task::Upload(part), wire: Some(wire) });
         if self.breakage == Some(Breakage::AcknowledgedBeforeCommit) {
             let now = self.server.now(self.now);
             if let Some(seat) = self.server.sessions.get_mut(&wire) {

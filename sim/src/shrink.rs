@@ -6,19 +6,20 @@ use crate::breakage::Breakage;
 use crate::oracle::Check;
 use crate::run::{Outcome, run};
 use crate::schedule::{Schedule, Timed};
+use crate::stores::Stores;
 
 /// Runs that shrinking may take.
 const RUNS: usize = 600;
 
 /// The smallest schedule that was found to break the same promise, and its outcome with a trace.
-pub fn shrink(schedule: &Schedule, breakage: Option<Breakage>, check: Check) -> (Schedule, Outcome) {
+pub fn shrink(schedule: &Schedule, stores: Stores, breakage: Option<Breakage>, check: Check) -> (Schedule, Outcome) {
     let mut left = RUNS;
     let mut fails = |steps: &[Timed]| {
         if left == 0 {
             return false;
         }
         left -= 1;
-        let outcome = run(&Schedule { steps: steps.to_vec(), ..schedule.clone() }, breakage, false);
+        let outcome = run(&Schedule { steps: steps.to_vec(), ..schedule.clone() }, stores, breakage, false);
         outcome.violation.is_some_and(|violation| violation.check == check)
     };
     let mut steps = schedule.steps.clone();
@@ -37,6 +38,6 @@ pub fn shrink(schedule: &Schedule, breakage: Option<Breakage>, check: Check) -> 
         size /= 2;
     }
     let small = Schedule { steps, ..schedule.clone() };
-    let outcome = run(&small, breakage, true);
+    let outcome = run(&small, stores, breakage, true);
     (small, outcome)
 }

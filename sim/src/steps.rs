@@ -152,6 +152,13 @@ impl World {
             }
             self.resume(client)?;
         }
+        self.run_until(self.now)?;
+        if loudly {
+            // Browsers tell that the network is back, and whoever was dialling into nothing meanwhile dials anew.
+            for client in 0..self.clients.len() {
+                self.retry(client)?;
+            }
+        }
         self.run_until(self.now)
     }
 }

@@ -11,6 +11,7 @@ use crate::oracle::Violation;
 use crate::report::Counts;
 use crate::run::run;
 use crate::schedule::generate;
+use crate::stores::Stores;
 
 /// The first schedule that failed, by its seed.
 #[derive(Debug)]
@@ -23,7 +24,13 @@ pub struct Failure {
 
 /// Runs the schedules of `count` seeds from `first` on, until one fails. Of several failures it tells the one with
 /// the lowest seed.
-pub fn run_many(first: u64, count: u64, breakage: Option<Breakage>, threads: usize) -> (Counts, Option<Failure>) {
+pub fn run_many(
+    first: u64,
+    count: u64,
+    stores: Stores,
+    breakage: Option<Breakage>,
+    threads: usize,
+) -> (Counts, Option<Failure>) {
     let next = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     let total: Mutex<(Counts, Option<Failure>)> = Mutex::default();
@@ -36,7 +43,7 @@ pub fn run_many(first: u64, count: u64, breakage: Option<Breakage>, threads: usi
                         break;
                     }
                     let seed = first.wrapping_add(number);
-                    let outcome = run(&generate(seed), breakage, false);
+                    let outcome = run(&generate(seed), stores, breakage, false);
                     // A panic is caught within the run, so nobody leaves the lock in the middle of something.
                     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                     total.0.add(&outcome.counts);

@@ -82,61 +82,116 @@ pub enum Write {
 /// A statement and its parameters.
 pub(crate) type Statement = (String, Vec<Value>);
 
+/// One statement's worth of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Operation {
+    /// An index into [`TABLES`].
+    pub(crate) table: usize,
+    /// The row's key.
+    pub(crate) key: Vec<Value>,
+    pub(crate) act: Act,
+}
+
+/// What happens to the row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Act {
+    /// A new row with these columns; where there is one already, this.
+    Insert(Vec<Value>, Conflict),
+    /// A column, by its place, and its value.
+    Update(usize, Value),
+    Delete,
+    /// The new key; where a row has it, that one is replaced or the statement fails.
+    Rekey(Vec<Value>, Conflict),
+}
+
+/// What becomes of a row that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    Fail,
+    Ignore,
+    Replace,
+    /// Its columns are updated.
+    Update,
+}
+
 impl Write {
-    /// The statements, in order.
-    pub(crate) fn statements(&self) -> Vec<Statement> {
+    /// What it does, in order.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        let operation =
+            |table: usize, key: u32, act: Act| Operation { table, key: key_values(&TABLES[table], key), act };
+        let insert = |table: usize, key: u32, salt: u32, bytes: u32, conflict: Conflict| {
+            let columns = TABLES[table].columns.iter().enumerate();
+            let values = columns.map(|(place, (_, kind))| value(*kind, salt.wrapping_add(place as u32), bytes));
+            operation(table, key, Act::Insert(values.collect(), conflict))
+        };
+        let rekey = |table: usize, key: u32, to: u32, conflict: Conflict| {
+            operation(table, key, Act::Rekey(key_values(&TABLES[table], to), conflict))
+        };
         match *self {
-            Self::Insert { table, key, salt } => vec![insert("INSERT", &TABLES[table], key, salt, 0)],
-            Self::Replace { table, key, salt } => vec![insert("INSERT OR REPLACE", &TABLES[table], key, salt, 0)],
-            Self::Upsert { table, key, salt } => vec![upsert(&TABLES[table], key, salt)],
-            Self::Update { table, key, salt } => update(&TABLES[table], key, salt),
-            Self::Delete { table, key } => vec![delete(&TABLES[table], key)],
-            Self::DeleteInsert { table, key, salt } => {
-                vec![delete(&TABLES[table], key), insert("INSERT", &TABLES[table], key, salt, 0)]
+            Self::Insert { table, key, salt } => vec![insert(table, key, salt, 0, Conflict::Fail)],
+            Self::Replace { table, key, salt } => vec![insert(table, key, salt, 0, Conflict::Replace)],
+            Self::Upsert { table, key, salt } => vec![insert(table, key, salt, 0, Conflict::Update)],
+            Self::Update { table, key, salt } => {
+                let columns = TABLES[table].columns;
+                let place = salt as usize % columns.len().max(1);
+                let update =
+                    |(_, kind): &(&str, Kind)| operation(table, key, Act::Update(place, value(*kind, salt / 7, 0)));
+                columns.get(place).map(update).into_iter().collect()
             }
-            Self::Rekey { table, key, to } => vec![rekey("UPDATE", &TABLES[table], key, to)],
-            Self::RekeyReplace { table, key, to } => vec![rekey("UPDATE OR REPLACE", &TABLES[table], key, to)],
-            Self::Bulk { table, key, rows, bytes, salt } => (0..rows)
-                .map(|row| insert("INSERT OR IGNORE", &TABLES[table], SHARED_KEYS + key + row, salt ^ row, bytes))
-                .collect(),
+            Self::Delete { table, key } => vec![operation(table, key, Act::Delete)],
+            Self::DeleteInsert { table, key, salt } => {
+                vec![operation(table, key, Act::Delete), insert(table, key, salt, 0, Conflict::Fail)]
+            }
+            Self::Rekey { table, key, to } => vec![rekey(table, key, to, Conflict::Fail)],
+            Self::RekeyReplace { table, key, to } => vec![rekey(table, key, to, Conflict::Replace)],
+            Self::Bulk { table, key, rows, bytes, salt } => {
+                let row = |row| insert(table, SHARED_KEYS + key + row, salt ^ row, bytes, Conflict::Ignore);
+                (0..rows).map(row).collect()
+            }
         }
     }
 }
 
-fn insert(verb: &str, table: &Table, key: u32, salt: u32, bytes: u32) -> Statement {
-    let names: Vec<&str> = table.key.iter().chain(table.columns).map(|(name, _)| *name).collect();
-    let marks = vec!["?"; names.len()].join(", ");
-    let mut values = key_values(table, key);
-    for (place, (_, kind)) in table.columns.iter().enumerate() {
-        values.push(value(*kind, salt.wrapping_add(place as u32), bytes));
+impl Operation {
+    /// The same as SQL.
+    pub(crate) fn statement(&self) -> Statement {
+        let table = &TABLES[self.table];
+        match &self.act {
+            Act::Insert(values, conflict) => insert(table, &self.key, values, *conflict),
+            Act::Update(place, value) => {
+                let name = table.columns[*place].0;
+                let values = [std::slice::from_ref(value), &self.key].concat();
+                (format!("UPDATE {} SET {name} = ? WHERE {}", table.name, matching(table)), values)
+            }
+            Act::Delete => (format!("DELETE FROM {} WHERE {}", table.name, matching(table)), self.key.clone()),
+            Act::Rekey(to, conflict) => {
+                let verb = if *conflict == Conflict::Replace { "UPDATE OR REPLACE" } else { "UPDATE" };
+                let sets: Vec<String> = table.key.iter().map(|(name, _)| format!("{name} = ?")).collect();
+                let sql = format!("{verb} {} SET {} WHERE {}", table.name, sets.join(", "), matching(table));
+                (sql, [&to[..], &self.key].concat())
+            }
+        }
     }
-    (format!("{verb} INTO {} ({}) VALUES ({marks})", table.name, names.join(", ")), values)
 }
 
-fn upsert(table: &Table, key: u32, salt: u32) -> Statement {
-    let (sql, values) = insert("INSERT", table, key, salt, 0);
+fn insert(table: &Table, key: &[Value], columns: &[Value], conflict: Conflict) -> Statement {
+    let verb = match conflict {
+        Conflict::Fail | Conflict::Update => "INSERT",
+        Conflict::Ignore => "INSERT OR IGNORE",
+        Conflict::Replace => "INSERT OR REPLACE",
+    };
+    let names: Vec<&str> = table.key.iter().chain(table.columns).map(|(name, _)| *name).collect();
+    let marks = vec!["?"; names.len()].join(", ");
+    let sql = format!("{verb} INTO {} ({}) VALUES ({marks})", table.name, names.join(", "));
+    let values = [key, columns].concat();
+    if conflict == Conflict::Update { (upsert(table, &sql), values) } else { (sql, values) }
+}
+
+fn upsert(table: &Table, sql: &str) -> String {
     let keys: Vec<&str> = table.key.iter().map(|(name, _)| *name).collect();
     let sets: Vec<String> = table.columns.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect();
     let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-    (format!("{sql} ON CONFLICT ({}) DO {action}", keys.join(", ")), values)
-}
-
-fn update(table: &Table, key: u32, salt: u32) -> Vec<Statement> {
-    let Some((name, kind)) = table.columns.get(salt as usize % table.columns.len().max(1)) else { return Vec::new() };
-    let mut values = vec![value(*kind, salt / 7, 0)];
-    values.extend(key_values(table, key));
-    vec![(format!("UPDATE {} SET {name} = ? WHERE {}", table.name, matching(table)), values)]
-}
-
-fn delete(table: &Table, key: u32) -> Statement {
-    (format!("DELETE FROM {} WHERE {}", table.name, matching(table)), key_values(table, key))
-}
-
-fn rekey(verb: &str, table: &Table, key: u32, to: u32) -> Statement {
-    let sets: Vec<String> = table.key.iter().map(|(name, _)| format!("{name} = ?")).collect();
-    let mut values = key_values(table, to);
-    values.extend(key_values(table, key));
-    (format!("{verb} {} SET {} WHERE {}", table.name, sets.join(", "), matching(table)), values)
+    format!("{sql} ON CONFLICT ({}) DO {action}", keys.join(", "))
 }
 
 fn matching(table: &Table) -> String {

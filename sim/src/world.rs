@@ -17,6 +17,7 @@ use crate::oracle::{Check, Violation};
 use crate::report::Counts;
 use crate::schedule::Schedule;
 use crate::server::Server;
+use crate::stores::Stores;
 
 /// Things that may happen in one millisecond; more means that somebody goes round in circles.
 const CIRCLES: u32 = 20_000;
@@ -25,6 +26,7 @@ const CIRCLES: u32 = 20_000;
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) rng: Rng,
+    pub(crate) stores: Stores,
     pub(crate) schema: Schema,
     pub(crate) part_bytes: usize,
     pub(crate) shared_pages: bool,
@@ -42,15 +44,21 @@ pub(crate) struct World {
 
 impl World {
     /// A server and its clients, all with empty databases.
-    pub(crate) fn new(schedule: &Schedule, breakage: Option<Breakage>, traced: bool) -> Result<Self, Violation> {
+    pub(crate) fn new(
+        schedule: &Schedule,
+        stores: Stores,
+        breakage: Option<Breakage>,
+        traced: bool,
+    ) -> Result<Self, Violation> {
         crate::disk::without_accounts();
         let mut rng = Rng::with_seed(schedule.seed ^ 0x6772_6565_6e6c_6967);
         let schema = Schema::parse(crate::workload::SCHEMA)
             .map_err(|error| Violation::at(Time::default(), Check::StoreFault, error.to_string()))?;
-        let server = Server::new(&mut rng)?;
+        let server = Server::new(&mut rng, stores)?;
         let mut world = Self {
             now: Time::default(),
             rng,
+            stores,
             schema,
             part_bytes: schedule.part_bytes,
             shared_pages: schedule.shared_pages,

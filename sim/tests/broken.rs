@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use greenlight_sim::{Breakage, run_many};
+use greenlight_sim::{Breakage, Stores, run_many};
 
 /// Schedules within which a defect has to show.
 const SCHEDULES: u64 = 600;
@@ -22,7 +22,7 @@ fn every_broken_build_is_caught() {
     let mut table = format!("{:<26} {:<20} {:>6} {:>10}\n", "broken on purpose", "caught by", "seed", "schedules");
     let mut missed = Vec::new();
     for breakage in Breakage::ALL {
-        let (counts, failure) = run_many(first_seed(breakage), SCHEDULES, Some(breakage), threads);
+        let (counts, failure) = run_many(first_seed(breakage), SCHEDULES, Stores::Real, Some(breakage), threads);
         match failure {
             Some(failure) => {
                 let (name, check) = (format!("{breakage:?}"), format!("{:?}", failure.violation.check));

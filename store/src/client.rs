@@ -8,27 +8,19 @@ use greenlight_core::replica::{
     Applied, Chunk, ClientState, ClientStore, DigestPage, DigestScope, DownloadPart, Fault, FaultKind, Outbox,
     ReadPosition, ReadRequest, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, Lineage, PackedKey, SchemaShape, Value, Version};
+use greenlight_core::{Bound, Cursor, Lineage, PackedKey, SchemaShape, Version};
 use rusqlite::Connection;
 
 use crate::apply::{Failure, Poison};
 use crate::database::{Database, OpenError, Role};
-use crate::fault::{internal, out_of_order};
-use crate::limits::WRITTEN_LIMIT;
+use crate::fault::out_of_order;
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::state::{self, key};
-use crate::statement::{self, Answer, StatementError};
 use crate::{digest, foreign, identity, outbox, read, rewrite, upload};
 
-/// What a local transaction did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LocalCommit {
-    /// What is waiting now.
-    pub outbox: Outbox,
-    /// The synchronised tables that it changed, sorted by name.
-    pub tables: Vec<String>,
-}
+/// [`key::TORN`] while a range comes in parts, of which the last is not applied yet.
+const TORN_IN_PARTS: i64 = 2;
 
 /// A client's database.
 pub struct ClientDatabase {
@@ -36,9 +28,9 @@ pub struct ClientDatabase {
     /// Above the acknowledgement and up to here there is no own change.
     pub(crate) settled: Version,
     /// Whether the bound that the last local commit prepared may have been sent; known not to be only right after it.
-    prepared_may_be_sent: bool,
+    pub(crate) prepared_may_be_sent: bool,
     /// The largest version when the app's open transaction began.
-    open: Option<Version>,
+    pub(crate) open: Option<Version>,
 }
 
 impl ClientDatabase {
@@ -62,125 +54,9 @@ impl ClientDatabase {
     pub fn reopen(options: Options) -> Result<Self, OpenError> {
         let schema = match &options.location {
             crate::Location::File(path) => crate::reader::schema_of(path)?,
-            crate::Location::Memory => return Err(internal("only a file can be opened again").into()),
+            crate::Location::Memory => return Err(crate::fault::internal("only a file can be opened again").into()),
         };
         Self::open(options, &schema)
-    }
-
-    /// Runs an app's own code in a transaction; what it returns as an error rolls everything back. It must not end
-    /// the transaction itself.
-    ///
-    /// # Errors
-    /// The app's own, or a [`Fault`]; nothing was changed.
-    pub fn local_write<T, E: From<Fault>>(
-        &mut self,
-        work: impl FnOnce(&Connection) -> Result<T, E>,
-    ) -> Result<(T, LocalCommit), E> {
-        self.begin_transaction()?;
-        let conn = &self.database.conn;
-        match conn.within_value_limit(|| work(conn)) {
-            Ok(result) => Ok((result, self.commit_transaction()?)),
-            Err(error) => {
-                self.rollback_transaction();
-                Err(error)
-            }
-        }
-    }
-
-    /// Begins a transaction that lasts over several calls of [`ClientDatabase::exec`]. Until its end, everything
-    /// that a session asks for fails with [`FaultKind::Busy`].
-    ///
-    /// # Errors
-    /// [`FaultKind::Busy`] when one is open already; any other fault of SQLite.
-    pub fn begin_transaction(&mut self) -> Result<(), Fault> {
-        self.database.begin()?;
-        let pinned = self.pin();
-        match pinned {
-            Ok(before) => self.open = Some(before),
-            Err(_) => self.database.rollback(),
-        }
-        pinned.map(drop)
-    }
-
-    /// Commits the app's transaction.
-    ///
-    /// # Errors
-    /// A [`Fault`]; then nothing of the transaction stays.
-    pub fn commit_transaction(&mut self) -> Result<LocalCommit, Fault> {
-        let Some(before) = self.open.take() else { return Err(out_of_order("no transaction is open")) };
-        match self.conclude(before) {
-            Ok(commit) => {
-                self.prepared_may_be_sent &= commit.tables.is_empty();
-                Ok(commit)
-            }
-            Err(fault) => {
-                self.database.rollback();
-                Err(fault)
-            }
-        }
-    }
-
-    /// Everything that can fail comes before the commit: a write that is on disk is never reported as failed.
-    fn conclude(&mut self, before: Version) -> Result<LocalCommit, Fault> {
-        let tables = self.record(before)?;
-        let outbox = self.outbox()?;
-        self.database.commit()?;
-        Ok(LocalCommit { outbox, tables })
-    }
-
-    /// Drops the app's transaction, if one is open.
-    pub fn rollback_transaction(&mut self) {
-        self.open = None;
-        self.database.rollback();
-    }
-
-    /// Whether an app's transaction is open.
-    pub fn in_transaction(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// Runs one statement with parameters, or several without, as a transaction of its own or within the one that is
-    /// open.
-    ///
-    /// # Errors
-    /// [`StatementError`]; nothing of it was done. Where the statement rolled back the open transaction, that is
-    /// closed.
-    pub fn exec(&mut self, sql: &str, params: &[Value]) -> Result<(Answer, LocalCommit), StatementError> {
-        if self.open.is_none() {
-            return self.local_exec(sql, params);
-        }
-        let answer = statement::in_savepoint(&self.database, sql, params, None);
-        if self.database.conn.is_autocommit() {
-            self.rollback_transaction();
-        }
-        Ok((answer?, LocalCommit::default()))
-    }
-
-    fn local_exec(&mut self, sql: &str, params: &[Value]) -> Result<(Answer, LocalCommit), StatementError> {
-        self.begin_transaction()?;
-        match statement::run(&self.database, sql, params) {
-            Ok(answer) => Ok((answer, self.commit_transaction()?)),
-            Err(error) => {
-                self.rollback_transaction();
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs one statement that only reads.
-    ///
-    /// # Errors
-    /// [`StatementError`], also for a statement that writes.
-    pub fn query(&mut self, sql: &str, params: &[Value]) -> Result<Answer, StatementError> {
-        self.database.snapshot(|database| Ok(statement::query(database, sql, params)))?
-    }
-
-    /// The tables that a statement reads, views resolved; for watching it.
-    ///
-    /// # Errors
-    /// [`StatementError`].
-    pub fn tables_read(&self, sql: &str) -> Result<Vec<String>, StatementError> {
-        statement::tables_read(&self.database, sql)
     }
 
     /// Own changes that wait, by table.
@@ -240,34 +116,6 @@ impl ClientDatabase {
         &self.database.conn
     }
 
-    fn pin(&mut self) -> Result<Version, Fault> {
-        let before = self.database.largest_version()?.max(self.settled).max(self.acknowledged()?.version);
-        self.database.pin_version(before)?;
-        Ok(before)
-    }
-
-    /// Within the app's transaction, before its commit: remembers when it was made.
-    fn record(&mut self, before: Version) -> Result<Vec<String>, Fault> {
-        if self.database.conn.is_foreign() {
-            foreign::restamp_moved(&self.database, before)?;
-        }
-        let tables = self.database.changed_above(before)?;
-        if tables.is_empty() {
-            return Ok(tables);
-        }
-        if let Some(sentence) = self.database.wide_key(before)? {
-            return Err(internal(sentence));
-        }
-        let version = self.database.largest_version()?;
-        upload::prepare(&mut self.database, version, self.prepared_may_be_sent)?;
-        if state::rows(&self.database.conn, "greenlight_written")? < WRITTEN_LIMIT {
-            let now_ms = self.database.wall_ms();
-            let sql = "INSERT OR IGNORE INTO greenlight_written (version, wall_ms) VALUES (?1, ?2)";
-            state::run(&self.database.conn, sql, (version.to_sql(), now_ms))?;
-        }
-        Ok(tables)
-    }
-
     pub(crate) fn acknowledged(&self) -> Result<Bound, Fault> {
         state::acknowledged(&self.database.conn)
     }
@@ -297,7 +145,11 @@ impl ClientDatabase {
             database.pin_version(before)?;
             let sender = state::followed(&database.conn)?.map(|lineage| lineage.site_id);
             let applied = database.apply_changes(&part.changes, sender, poison)?;
-            state::set(&database.conn, key::TORN, !part.last)?;
+            let torn = state::get::<i64>(&database.conn, key::TORN)?.unwrap_or(0);
+            // What was written again between the parts' readings lies above the range, and what it replaced was not
+            // in it: only a range that was read at once brings everything up to its end.
+            let torn = if !part.last { TORN_IN_PARTS } else { i64::from(torn == TORN_IN_PARTS) };
+            state::set(&database.conn, key::TORN, torn)?;
             if part.last {
                 state::set_cursor(&database.conn, part.until)?;
                 state::set(&database.conn, key::SETTLED, settled.to_sql())?;
@@ -354,7 +206,7 @@ impl ClientStore for ClientDatabase {
         self.write(|database| {
             let conn = &database.conn;
             let other = state::followed(conn)?.is_some_and(|followed| followed.epoch != lineage.epoch);
-            if other && state::get::<bool>(conn, key::TORN)?.unwrap_or(false) {
+            if other && state::get::<i64>(conn, key::TORN)?.is_some_and(|torn| torn != 0) {
                 // The server went back to a backup while a range was on its way. What of that range is here may
                 // exist nowhere else, and the cursor, which lies before it, can't tell: as after any fork, all is
                 // offered. The session learns of it when the next part doesn't fit the cursor, and starts over.
@@ -447,6 +299,12 @@ impl ClientStore for ClientDatabase {
         Ok(DigestPage { sums: sums.into_iter().collect(), next })
     }
 
+    fn probe(&mut self) -> Result<(), Fault> {
+        self.idle()?;
+        let now_ms = self.database.wall_ms();
+        self.write(|database| state::set(&database.conn, key::PROBE, now_ms))
+    }
+
     fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
         self.idle()?;
         self.begin_transaction()?;
@@ -463,6 +321,6 @@ impl ClientStore for ClientDatabase {
 
 /// Sets the cursor to zero in a database that holds more than that says.
 fn begin_again(conn: &Connection) -> Result<(), Fault> {
-    state::set(conn, key::TORN, true)?;
+    state::set(conn, key::TORN, 1)?;
     state::set_cursor(conn, Cursor::ZERO)
 }

@@ -11,7 +11,7 @@ use greenlight_core::{Change, Cursor, Value, Version};
 use sha2::{Digest, Sha256};
 
 use crate::aside::{self, Shelf};
-use crate::read::{Range, View, walk};
+use crate::read::{Range, View, is_noticed, walk};
 
 /// Name and digest of each table, in the order of names.
 pub(crate) fn tables(view: View<'_>) -> Result<Vec<(String, [u8; 16])>, Fault> {
@@ -61,12 +61,8 @@ pub(crate) fn whole(view: View<'_>, scope: &DigestScope, at: Cursor) -> Result<D
     if aside::count(view.conn, Shelf::Quarantine)? > 0 {
         return Ok(Digests { at, sums: None });
     }
-    for table in view.tables {
-        let head: Option<i64> = crate::state::one(view.conn, &table.head, [], |row| row.get(0))?;
-        if head.unwrap_or_default() > at.version.to_sql() {
-            // Somebody else wrote, and it has no place in the history yet.
-            return Ok(Digests { at, sums: None });
-        }
+    if !is_noticed(view, at)? {
+        return Ok(Digests { at, sums: None });
     }
     let (sums, _) = page(view, scope, None, usize::MAX)?;
     Ok(Digests { at, sums: (sums.len() <= MAX_DIGESTS).then(|| sums.into_iter().collect()) })

@@ -18,6 +18,7 @@ mod foreign;
 mod guard;
 mod identity;
 pub mod limits;
+mod local;
 mod options;
 mod outbox;
 mod quarantine;
@@ -41,8 +42,9 @@ mod value;
 
 pub use aside::{Shelf, Shelved, ShelvedId};
 pub use backup::Backups;
-pub use client::{ClientDatabase, LocalCommit};
+pub use client::ClientDatabase;
 pub use database::OpenError;
+pub use local::LocalCommit;
 pub use options::{Location, Options};
 pub use quarantine::Retried;
 #[cfg(not(target_family = "wasm"))]

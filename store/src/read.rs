@@ -12,7 +12,7 @@ use std::sync::Arc;
 use greenlight_core::change::SENTINEL;
 use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_SEQUENCE, MAX_VALUE_BYTES};
 use greenlight_core::protocol::ChangesEncoder;
-use greenlight_core::replica::{Author, Chunk, Fault, ReadPosition, ReadRequest};
+use greenlight_core::replica::{Author, Chunk, Fault, FaultKind, ReadPosition, ReadRequest};
 use greenlight_core::{Change, Cursor, PackedKey, SiteId, Value, Version};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Rows};
 
@@ -38,6 +38,35 @@ pub(crate) struct Range<'a> {
     pub(crate) until: Version,
     pub(crate) after: Option<&'a ReadPosition>,
     pub(crate) author: Author,
+}
+
+/// Whether everything that is in a server's tables has a place in its history up to `head`. What another process has
+/// just written has none, and hides what it wrote over: whoever read a range now would miss that.
+pub(crate) fn is_noticed(view: View<'_>, head: Cursor) -> Result<bool, Fault> {
+    for table in view.tables {
+        let largest: Option<i64> = state::one(view.conn, &table.head, [], |row| row.get(0))?;
+        if largest.unwrap_or_default() > head.version.to_sql() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reads one page of a server's history.
+///
+/// # Errors
+/// [`FaultKind::Busy`] while [`is_noticed`] is not so; else the database's.
+pub(crate) fn server_page(
+    view: View<'_>,
+    request: &ReadRequest,
+    head: Cursor,
+    counted: &mut Counted,
+) -> Result<Chunk, Fault> {
+    if !is_noticed(view, head)? {
+        let message = "another process has written what is not part of the history yet".to_owned();
+        return Err(Fault { kind: FaultKind::Busy, message });
+    }
+    page(view, request, head, counted)
 }
 
 /// Reads one page. `head` is the range's end where the request leaves it open; the caller holds a transaction, so

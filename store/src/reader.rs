@@ -59,7 +59,7 @@ impl ServerReader {
         self.snapshot(|reader| {
             let head = state::head(&reader.conn)?;
             let view = View { conn: &reader.conn, tables: &reader.tables, part_bytes: PART_TARGET_BYTES };
-            read::page(view, request, head, &mut reader.counted)
+            read::server_page(view, request, head, &mut reader.counted)
         })
     }
 

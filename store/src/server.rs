@@ -301,7 +301,7 @@ impl ServerStore for ServerDatabase {
         self.database.snapshot(|database| {
             let head = state::head(&database.conn)?;
             let mut counted = std::mem::take(&mut database.counted);
-            let chunk = read::page(database.view(), request, head, &mut counted);
+            let chunk = read::server_page(database.view(), request, head, &mut counted);
             database.counted = counted;
             chunk
         })

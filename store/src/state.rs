@@ -19,7 +19,7 @@ pub(crate) mod key {
     pub(crate) const SCHEMA: &str = "schema";
     /// Server: the incarnation. Client: the followed server's.
     pub(crate) const EPOCH: &str = "epoch";
-    /// Server: when its writer last proved that it can commit.
+    /// When the database last proved that it can commit.
     pub(crate) const PROBE: &str = "probe";
     /// Server: the head's version.
     pub(crate) const HEAD_VERSION: &str = "head_version";
@@ -37,8 +37,8 @@ pub(crate) mod key {
     pub(crate) const ACKNOWLEDGED_TAG: &str = "acknowledged_tag";
     /// Client: not zero while the next upload must offer everything.
     pub(crate) const MUST_OFFER: &str = "must_offer";
-    /// Client: 1 while there is more here than the cursor says: a range is applied in part, or the cursor was set to
-    /// zero and the first range since is not whole yet.
+    /// Client: not 0 while what is here is not just what the server had at the cursor: a range is applied in part, or
+    /// came in parts and none that was read at once has followed yet, or the cursor was set to zero.
     pub(crate) const TORN: &str = "torn";
     /// Client: the tag of the upload begun last, where it offers everything.
     pub(crate) const OFFERED: &str = "offered";

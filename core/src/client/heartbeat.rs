@@ -87,6 +87,10 @@ impl Heartbeat {
         self.echoed = Some(asked);
         self.writer = pong.writer;
         self.head = pong.head;
+        if pong.writer != WriterState::Commits {
+            // What others wrote into its file may have no place in its history yet: this head proves nothing.
+            return true;
+        }
         if pong.head.version <= self.reached.version {
             self.caught_up = Some(asked);
         } else if self.heads.len() < MAX_HEADS {
@@ -183,6 +187,18 @@ mod tests {
         parts.sent.push_back((2, Now::default()));
         assert!(parts.answered(pong(2)));
         assert!(parts.caught_up.is_some());
+    }
+
+    #[test]
+    fn a_head_of_a_server_that_cannot_commit_proves_nothing() {
+        let mut heartbeat = pinged(1);
+        heartbeat.reached(cursor(5));
+        assert!(heartbeat.answered(Pong { writer: WriterState::Full, ..pong(1) }));
+        assert!(heartbeat.echoed.is_some());
+        assert_eq!(heartbeat.caught_up, None);
+        heartbeat.sent.push_back((1, Now::default()));
+        assert!(heartbeat.answered(pong(1)));
+        assert!(heartbeat.caught_up.is_some());
     }
 
     #[test]

@@ -88,7 +88,10 @@ impl ClientSession {
         };
         let ping = if matches!(self.phase, Phase::Welcomed { .. }) { self.heartbeat.due() } else { None };
         let light = status::next_change(&self.facts(), now).map(|left| now.plus(left));
-        [phase, ping, light, self.verify_at()].into_iter().flatten().min_by_key(|moment| moment.monotonic_ms)
+        [phase, ping, light, self.verify_at(), self.storage_due()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|moment| moment.monotonic_ms)
     }
 
     /// Notes what the light shows now, and when it was last solid green.

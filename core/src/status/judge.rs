@@ -182,8 +182,8 @@ fn connecting(facts: &Facts, now: Now) -> Option<Reason> {
         Link::Welcomed { .. } if facts.echoed.is_some() && old(facts.echoed) => Some(Reason::NoEcho),
         Link::Welcomed { exchanged: false } => Some(Reason::Exchanging),
         Link::Welcomed { .. } if facts.compared != Compared::Equal => Some(Reason::Exchanging),
-        Link::Welcomed { exchanged: true } if old(facts.caught_up) || old(facts.echoed) => Some(Reason::CatchingUp),
         Link::Welcomed { .. } if facts.writer != WriterState::Commits => Some(Reason::ServerBusy),
+        Link::Welcomed { exchanged: true } if old(facts.caught_up) || old(facts.echoed) => Some(Reason::CatchingUp),
         Link::Welcomed { .. } => None,
     }
 }

@@ -199,6 +199,10 @@ impl ClientStore for ClientModel {
         self.works().map(|()| self.rows.digest(scope, after))
     }
 
+    fn probe(&mut self) -> Result<(), Fault> {
+        self.works()
+    }
+
     fn rewrite(&mut self, rows: &[(String, PackedKey)]) -> Result<Outbox, Fault> {
         self.works()?;
         for (_, key) in rows {

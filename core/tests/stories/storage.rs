@@ -1,7 +1,7 @@
 //! Stories of disks: full, locked, failing, on either side. What can't be saved is never called saved.
 
 use greenlight_core::StatusState::{Connecting, Disconnected, Stuck, Synced};
-use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, HEARTBEAT};
+use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, HEARTBEAT, STORAGE_RETRY};
 use greenlight_core::replica::{Fault, FaultKind};
 use greenlight_core::status::{Reason, Remedy};
 #[cfg(target_arch = "wasm32")]
@@ -96,6 +96,20 @@ fn this_devices_storage_is_full() {
     world.pass(BACKOFF_MAX + EARLY_CLOSE);
     world.shows("alice", Synced, Reason::Synced);
     world.all_hold("1.title=Dune");
+}
+
+#[test]
+fn a_write_of_the_apps_finds_no_room_and_later_there_is_some() {
+    let mut world = World::with(&["alice"]);
+    world.client("alice").model.broken = Some(FaultKind::Full);
+    let fault = Fault { kind: FaultKind::Full, message: "no room".to_owned() };
+    world.tells("alice", |session, now| session.handle_local_fault(now, fault));
+    world.seconds(60);
+    world.shows("alice", Stuck, Reason::StorageFull);
+    // Nobody writes again, and nobody reloads.
+    world.client("alice").model.broken = None;
+    world.pass(STORAGE_RETRY + BACKOFF_MAX);
+    world.shows("alice", Synced, Reason::Synced);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: asked for by `drain_session`; answers go back into the session. Never writes.
 
-use greenlight_core::replica::{Author, DigestScope, ReadRequest, ServerStore};
+use greenlight_core::replica::{Author, Chunk, DigestScope, Fault, FaultKind, ReadRequest};
 
 use crate::breakage::{self, Breakage};
 use crate::network::WireId;
@@ -24,7 +24,21 @@ impl World {
         };
         let request = ReadRequest { author, ..request };
         let Some(database) = &mut self.server.database else { return Ok(()) };
-        let mut chunk = database.read(&request).map_err(|fault| self.fault("read a page", &fault))?;
+        let mut chunk = database.read(&request);
+        if is_busy(&chunk) {
+            // Another process has written: that gets its place in the history first.
+            self.notice(life)?;
+            let Some(database) = &mut self.server.database else { return Ok(()) };
+            chunk = database.read(&request);
+        }
+        if is_busy(&chunk) {
+            let now = self.server.now(self.now);
+            if let Some(seat) = self.server.sessions.get_mut(&wire) {
+                seat.session.handle_chunk(now, chunk);
+            }
+            return self.drain_session(wire);
+        }
+        let mut chunk = chunk.map_err(|fault| self.fault("read a page", &fault))?;
         if self.breakage == Some(Breakage::SentinelDropped) {
             breakage::drop_sentinels(&mut chunk);
         }
@@ -45,4 +59,8 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn is_busy(read: &Result<Chunk, Fault>) -> bool {
+    read.as_ref().is_err_and(|fault| fault.kind == FaultKind::Busy)
 }

@@ -2,13 +2,15 @@
 //!
 //! Where in the flow: step 5 of a write. Never answers before the commit.
 
+use greenlight_core::replica::Applied;
+
 use super::*;
 
 impl World {
     /// The server's own app writes: queued as any client's part.
     pub(crate) fn exec(&mut self, writes: &[Write]) {
-        for (sql, params) in writes.iter().flat_map(Write::statements) {
-            self.enqueue(Job { work: Work::Exec { sql, params }, wire: None });
+        for operation in writes.iter().flat_map(Write::operations) {
+            self.enqueue(Job { task: Task::Exec(operation), wire: None });
         }
     }
 
@@ -32,12 +34,12 @@ impl World {
         self.server.commit_due = false;
         let count = self.server.queue.len().min(BATCH);
         let jobs: Vec<Job> = self.server.queue.drain(..count).collect();
-        let (work, wires): (Vec<Work>, Vec<Option<WireId>>) = jobs.into_iter().map(|job| (job.work, job.wire)).unzip();
+        let (tasks, wires): (Vec<Task>, Vec<Option<WireId>>) = jobs.into_iter().map(|job| (job.task, job.wire)).unzip();
         self.server.now(self.now);
         let Some(database) = &mut self.server.database else { return Ok(()) };
-        let result = database.commit(&work);
+        let result = database.commit(&tasks);
         if let (Ok(committed), Some(Breakage::VersionReusedByServer)) = (&result, self.breakage) {
-            breakage::reuse_server_version(database, committed)?;
+            breakage::reuse_server_version(&mut **database, committed)?;
         }
         self.capture(0)?;
         if result.is_ok()
@@ -49,17 +51,19 @@ impl World {
         match result {
             Ok(committed) => {
                 self.counts.commits += 1;
-                self.note(|_| format!("server commits {} works: head {:?}", work.len(), committed.head));
+                self.note(|_| format!("server commits {} works: head {:?}", tasks.len(), committed.head));
                 self.committed()?;
                 for (done, wire) in committed.done.into_iter().zip(wires) {
-                    self.answer(done, wire)?;
+                    if let (Some(result), Some(wire)) = (done, wire) {
+                        self.answer(result, wire)?;
+                    }
                 }
             }
             Err(fault) => {
-                self.note(|_| format!("server fails to commit {} works: {fault}", work.len()));
+                self.note(|_| format!("server fails to commit {} works: {fault}", tasks.len()));
                 self.failed(&fault)?;
                 for wire in wires.into_iter().flatten() {
-                    self.answer(Done::Upload(Err(fault.clone())), Some(wire))?;
+                    self.answer(Err(fault.clone()), wire)?;
                 }
             }
         }
@@ -70,8 +74,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn answer(&mut self, done: Done, wire: Option<WireId>) -> Result<(), Violation> {
-        let (Done::Upload(result), Some(wire)) = (done, wire) else { return Ok(()) };
+    fn answer(&mut self, result: Result<Applied, Fault>, wire: WireId) -> Result<(), Violation> {
         if let Err(fault) = &result {
             self.expect_fault("apply a part", fault)?;
         }

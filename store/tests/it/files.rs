@@ -118,6 +118,25 @@ fn writes_by_another_process_are_noticed_and_served() {
 }
 
 #[test]
+fn nothing_is_read_over_a_write_that_has_no_place_in_the_history_yet() {
+    let (_folder, path) = folder();
+    let mut server = open(&path, 1);
+    let mut alice = client(2);
+    exec(&mut server, "INSERT INTO t VALUES (1, 'here for long', 1)");
+    let request = ReadRequest { since: Version::ZERO, until: None, after: None, author: Author::Any };
+    let mut reader = ServerReader::open(&path).unwrap();
+    assert_eq!(reader.read(&request).unwrap().changes.count, 2);
+    write_and_leave(&path, "UPDATE t SET a = 'new'");
+    // A page up to the head would have neither the new title nor the old one.
+    assert_eq!(server.read(&request).unwrap_err().kind, FaultKind::Busy);
+    assert_eq!(reader.read(&request).unwrap_err().kind, FaultKind::Busy);
+    assert!(server.notice_external().unwrap());
+    assert_eq!(reader.read(&request).unwrap().changes.count, 2);
+    pull(&mut alice, &mut server);
+    assert_eq!(all_rows(alice.connection()), all_rows(server.connection()));
+}
+
+#[test]
 fn writes_while_the_server_is_down_are_noticed_at_its_start() {
     let (_folder, path) = folder();
     let mut server = open(&path, 1);

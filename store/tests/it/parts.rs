@@ -4,7 +4,7 @@
 use greenlight_core::replica::{
     Author, ClientStore, DownloadPart, FaultKind, ReadRequest, ServerStore, UploadPart, UploadPlan,
 };
-use greenlight_core::{Bound, Cursor, SiteId, Value, Version};
+use greenlight_core::{Bound, Cursor, Epoch, Lineage, SiteId, Value, Version};
 use greenlight_store::{ClientDatabase, Location, ServerDatabase};
 
 use crate::peers::{all_rows, client, exec, options, pull, push, rows, schema, server};
@@ -202,6 +202,31 @@ fn a_cell_that_is_written_while_its_range_is_read_travels_with_the_next() {
     pull(&mut alice, &mut server);
     assert_eq!(all_rows(alice.connection()), all_rows(server.connection()));
     assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
+}
+
+#[test]
+fn after_a_range_in_parts_a_restored_server_is_offered_everything_until_one_was_read_at_once() {
+    let mut server = ServerDatabase::open(small(1), &schema()).unwrap();
+    let mut alice = client(2);
+    exec(&mut server, FILL);
+    let lineage = server.facts().unwrap().lineage;
+    let restored = |epoch| Lineage { epoch: Epoch(epoch), ..lineage };
+    alice.adopt(lineage, Bound::ZERO).unwrap();
+    // What was written again between the readings of two parts is in neither: a backup of that time still has it.
+    pull(&mut alice, &mut server);
+    let held = alice.load().unwrap();
+    assert_ne!(held.cursor, Cursor::ZERO);
+    alice.adopt(restored(1), Bound::ZERO).unwrap();
+    assert_eq!(alice.load().unwrap().cursor, Cursor::ZERO);
+    assert!(alice.begin_upload().unwrap().offer);
+
+    pull(&mut alice, &mut server);
+    exec(&mut server, "INSERT INTO mark VALUES ('one part')");
+    pull(&mut alice, &mut server);
+    let cursor = alice.load().unwrap().cursor;
+    assert_ne!(cursor, held.cursor);
+    alice.adopt(restored(2), Bound::ZERO).unwrap();
+    assert_eq!(alice.load().unwrap().cursor, cursor, "it holds just what the server had there");
 }
 
 #[test]
