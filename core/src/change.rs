@@ -24,6 +24,18 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
+impl Value {
+    /// How many bytes it has: a text's or blob's own, 8 for a number, none for NULL.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Integer(_) | Self::Real(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Blob(blob) => blob.len(),
+        }
+    }
+}
+
 /// One row of `crsql_changes` without its `db_version`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {

@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::fault::from_sqlite;
 use crate::limits::SIZE_SAMPLE;
 use crate::read::{self, Range};
-use crate::{state, value};
+use crate::state;
 
 /// Own changes above `acknowledged`. `settled` is where the search begins: nothing of our own lies between the two,
 /// and it is moved as far as that is found true. Without it a client that has downloaded much would look through all
@@ -55,7 +55,7 @@ fn size(database: &Database, since: Version, changes: u64) -> Result<u64, Fault>
     let until = Version::new(MAX_VERSION).unwrap_or_default();
     read::walk(database.view(), Range { since, until, after: None, author: Author::Own }, &mut |change| {
         seen += 1;
-        bytes += (change.key.as_bytes().len() + value::size(&change.value)) as u64;
+        bytes += (change.key.as_bytes().len() + change.value.size()) as u64;
         seen < SIZE_SAMPLE
     })?;
     Ok(bytes.saturating_mul(changes.max(seen)).checked_div(seen).unwrap_or(0))

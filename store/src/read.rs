@@ -257,7 +257,7 @@ impl Lane<'_> {
                 sequence: cell.sequence,
                 site: sites.site(cell.ordinal)?,
             };
-            if value::size(&change.value) > MAX_VALUE_BYTES {
+            if change.value.size() > MAX_VALUE_BYTES {
                 let (table, column) = (&change.table, &change.column);
                 let message =
                     format!("column `{column}` of a row of table `{table}` is larger than {MAX_VALUE_BYTES} bytes");

@@ -173,7 +173,7 @@ fn check_sizes(sql: &str, params: &[Value]) -> Result<(), StatementError> {
     if params.len() > SQL_PARAMETERS {
         return Err(StatementError::TooLarge(format!("there are more than {SQL_PARAMETERS} parameters")));
     }
-    if params.iter().any(|param| value::size(param) > MAX_VALUE_BYTES) {
+    if params.iter().any(|param| param.size() > MAX_VALUE_BYTES) {
         return Err(StatementError::TooLarge(format!("a parameter is larger than {MAX_VALUE_BYTES} bytes")));
     }
     if sql.contains('\0') {
@@ -210,7 +210,7 @@ fn collect_rows(statement: &mut Statement<'_>, params: &[Value]) -> Result<Answe
         let values: Result<Vec<Value>, _> =
             (0..columns.len()).map(|index| row.get_ref(index).map(value::read)).collect();
         let values = values?;
-        bytes += values.iter().map(value::size).sum::<usize>();
+        bytes += values.iter().map(Value::size).sum::<usize>();
         rows.push(values);
         if rows.len() > RESULT_ROWS || bytes > RESULT_BYTES {
             let message = format!("the result is larger than {RESULT_ROWS} rows or {RESULT_BYTES} bytes");

@@ -32,13 +32,3 @@ pub(crate) fn read(value: ValueRef<'_>) -> Value {
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     }
 }
-
-/// About how many bytes a value takes.
-pub(crate) fn size(value: &Value) -> usize {
-    match value {
-        Value::Null => 1,
-        Value::Integer(_) | Value::Real(_) => 8,
-        Value::Text(text) => text.len(),
-        Value::Blob(blob) => blob.len(),
-    }
-}

@@ -98,7 +98,7 @@ fn ids_of(shelved: &[Shelved]) -> Vec<String> {
 
 fn describe(shelved: &Shelved) -> Json_ {
     let change = &shelved.change;
-    let shown = |value: &Value| if size(value) <= QUARANTINE_VALUE_BYTES { json::to_json(value) } else { Json_::Null };
+    let shown = |value: &Value| if value.size() <= QUARANTINE_VALUE_BYTES { json::to_json(value) } else { Json_::Null };
     let key: Vec<Json_> = change.key.values().iter().map(shown).collect();
     json!({
         "id": shelved.id().to_hex(),
@@ -107,7 +107,7 @@ fn describe(shelved: &Shelved) -> Json_ {
         // The row's own marker, which says that it is there or deleted, has no column.
         "column": (!change.is_sentinel()).then_some(&*change.column),
         "value": shown(&change.value),
-        "value_bytes": size(&change.value),
+        "value_bytes": change.value.size(),
         "column_version": change.column_version,
         "causal_length": change.causal_length,
         "site": change.site.to_hex(),
@@ -115,15 +115,6 @@ fn describe(shelved: &Shelved) -> Json_ {
         "reason": shelved.reason,
         "since_ms": shelved.since_ms,
     })
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Null => 0,
-        Value::Integer(_) | Value::Real(_) => 8,
-        Value::Text(text) => text.len(),
-        Value::Blob(blob) => blob.len(),
-    }
 }
 
 /// `offset` and `limit`.

@@ -269,7 +269,7 @@ impl Rows {
         });
         let (mut changes, mut bytes, mut last) = (Vec::new(), 0, None);
         for (place, change) in found.by_ref() {
-            bytes += CHANGE_BYTES + change.key.as_bytes().len() + size(&change.value);
+            bytes += CHANGE_BYTES + change.key.as_bytes().len() + change.value.size();
             changes.push(change);
             last = Some(place);
             if bytes >= part_bytes {
@@ -416,15 +416,6 @@ pub(super) fn packed(key: &[Value]) -> PackedKey {
 fn defaults(table: usize) -> Vec<Value> {
     let default = |(name, _): &(&str, _)| if *name == "amount" { Value::Integer(1) } else { Value::Null };
     TABLES[table].columns.iter().map(default).collect()
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Null => 0,
-        Value::Integer(_) | Value::Real(_) => 8,
-        Value::Text(text) => text.len(),
-        Value::Blob(blob) => blob.len(),
-    }
 }
 
 /// cr-sqlite's order of values that were written equally often.

@@ -16,7 +16,6 @@ use super::{Excerpt, excerpt};
 use crate::client::ClientDatabase;
 use crate::statement::StatementError;
 use crate::tables::quote;
-use crate::value;
 
 /// Cells of one table that a plan shows with both values, unknown columns of one that it names, and refused rows that a
 /// replay shows.
@@ -291,7 +290,7 @@ impl Planning {
 
 /// The bundle's bytes of a row.
 fn size(row: &Row) -> usize {
-    row.key.iter().chain(row.cells.values()).chain(row.rest.values()).map(value::size).sum()
+    row.key.iter().chain(row.cells.values()).chain(row.rest.values()).map(Value::size).sum()
 }
 
 fn compare(database: &mut ClientDatabase, shape: &SchemaShape, table: &str, row: &Row) -> Result<Step, ReplayError> {
