@@ -1,9 +1,27 @@
 // A page and a server whose schemas are not the same: what is only added goes on, anything else says what to do.
+import type { BrowserContext } from "@playwright/test";
+
 import { Server } from "../fixtures/server.js";
 import { exec, expect, footer, light, openShop, sees, test } from "../fixtures/test.js";
 
 const add = "INSERT INTO book (isbn, title) VALUES (?, ?)";
 const numbered = (schema: string, number: number) => schema.replace(/-- schema: shop \d+/, `-- schema: shop ${number}`);
+
+/** A browser in which the page has another schema of its own. */
+async function withOtherSchema(
+  person: (options: { serviceWorkers: "block"; viewport: { width: number; height: number } }) => Promise<BrowserContext>,
+  change: (schema: string) => string,
+  viewport = { width: 1280, height: 800 },
+): Promise<BrowserContext> {
+  const context = await person({ serviceWorkers: "block", viewport });
+  await context.route("**/assets/index*.js", async (route) => {
+    const response = await route.fetch();
+    // As the bundler has written it: a template literal.
+    const script = (await response.text()).replace(/-- schema: shop \d+[^`]*/, change);
+    await route.fulfill({ response, body: script });
+  });
+  return context;
+}
 
 test("a server that has more goes on with an older page, which keeps aside what it doesn't know", async ({ person }) => {
   const server = await Server.withSchema((schema) =>
@@ -84,6 +102,54 @@ test("a change that the server's own rules refuse is set aside there and stops n
   } finally {
     await server.remove();
   }
+});
+
+test("a page that is newer than the server waits with what is typed, and goes on once the server is updated", async ({ person }) => {
+  const next = (schema: string) =>
+    numbered(schema, 2).replace("remark TEXT NOT NULL DEFAULT '',", "remark TEXT NOT NULL DEFAULT '',\n  shelf_mark TEXT NOT NULL DEFAULT '',");
+  const server = await Server.withSchema((schema) => schema);
+  try {
+    await server.exec("INSERT INTO book (isbn, title) VALUES ('9780000000019', 'From before')");
+    const page = await openShop(await withOtherSchema(person, next), server.url);
+    await light(page, "incompatible", 10_000);
+    await expect(footer(page)).toHaveAttribute("data-reason", "schema_newer");
+    await exec(page, "INSERT INTO book (isbn, title, shelf_mark) VALUES ('9780000000026', 'From the newer page', 'B 12')");
+    await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+    await server.changeSchema(next);
+    await light(page, "synced", 40_000);
+    await sees(page, "SELECT count(*) FROM book", 2);
+    expect((await server.exec("SELECT title, shelf_mark FROM book ORDER BY isbn")).rows).toEqual([["From before", ""], ["From the newer page", "B 12"]]);
+  } finally {
+    await server.remove();
+  }
+});
+
+test("a change that the page's own rules refuse shows with its row, and can be left out by hand", async ({ server, person }) => {
+  const rule = "CREATE TRIGGER picky BEFORE INSERT ON book WHEN new.isbn LIKE '%13' BEGIN SELECT RAISE(ABORT, 'no thirteen'); END;\n";
+  const context = await withOtherSchema(person, (schema) => schema + rule, { width: 360, height: 740 });
+  const page = await openShop(context, server.url);
+  await light(page, "synced");
+  await server.exec("INSERT INTO book (isbn, title) VALUES ('9780000000013', 'Unlucky'), ('9780000000014', 'Lucky')");
+  await light(page, "stuck");
+  await expect(footer(page)).toHaveAttribute("data-reason", "quarantined");
+  await sees(page, "SELECT title FROM book", "Lucky");
+  await page.getByTestId("sync-button").click();
+  await expect(page.getByTestId("sync-aside")).toContainText(/book \("9780000000013"\)\s*\d+ fields: no thirteen/);
+  await page.getByTestId("sync-aside-retry").click();
+  await expect(page.getByTestId("sync-note")).toHaveText("0 could be applied.");
+  // What is typed here still reaches the server meanwhile.
+  await exec(page, add, ["9780000000019", "Typed meanwhile"]);
+  await expect.poll(async () => (await server.exec("SELECT count(*) FROM book")).rows).toEqual([[3]]);
+  await page.getByTestId("sync-aside-leave").click();
+  await page.getByTestId("sync-leave-dialog-no").click();
+  await expect(footer(page)).toHaveAttribute("data-status", "stuck");
+  await page.getByTestId("sync-aside-leave").click();
+  await page.getByTestId("sync-leave-dialog-yes").click();
+  await light(page, "synced");
+  await expect(page.getByTestId("sync-facts")).toContainText("Left out by hand");
+  await expect(page.getByTestId("sync-sentence")).toContainText("but for what was left out by hand");
+  // It is left out here and nowhere else.
+  expect((await server.exec("SELECT title FROM book WHERE isbn LIKE '%13'")).rows).toEqual([["Unlucky"]]);
 });
 
 test("with every other way to the server blocked, the socket is enough", async ({ server, person }) => {
