@@ -1,6 +1,6 @@
 //! Stories of comparing while nothing happens: what was damaged behind everyone's back is found, named and mended.
 
-use greenlight_core::StatusState::{Stuck, Synced};
+use greenlight_core::StatusState::{Connecting, Stuck, Synced};
 use greenlight_core::Value;
 use greenlight_core::limits::{VERIFY_AGAIN, VERIFY_EVERY, VERIFY_IDLE};
 use greenlight_core::status::{Diverged, Reason};
@@ -56,8 +56,11 @@ fn who_is_in_step_is_told_since_when() {
 fn a_row_that_got_lost_here_comes_back() {
     let mut world = compared();
     world.client("alice").model.rows.damage(3, "title", None);
+    world.client("alice").lights.clear();
     world.pass(VERIFY_AGAIN + VERIFY_IDLE * 4);
     assert_eq!(differences(&world, "alice"), [one_row()], "found once, and mended at once");
+    let lights = &world.look_at("alice").lights;
+    assert!(lights.contains(&(Connecting, Reason::Exchanging)), "not green until it is found mended: {lights:?}");
     assert_eq!(world.status("alice").diverged, []);
     world.shows("alice", Synced, Reason::Synced);
     let text = world.server.model.rows.text();
