@@ -2,7 +2,7 @@
 // tokens that expire, copied profiles, tabs that freeze.
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -82,6 +82,28 @@ test("a backup that is put back gets from the browsers what it lacks", async ({ 
     .poll(async () => (await server.exec("SELECT title FROM book ORDER BY isbn")).rows)
     .toEqual([["In the backup"], ["By Alice, since"], ["By Bob, since"]]);
   await sees(bob, "SELECT count(*) FROM book", 3);
+});
+
+test("a file that comes into the place of the running server's is noticed, and the browsers give back what it lacks", async ({ server, person }) => {
+  const alice = await openShop(await person(), server.url);
+  const bob = await openShop(await person(), server.url);
+  await exec(alice, add, ["9780000000019", "In the copy"]);
+  await sees(bob, "SELECT count(*) FROM book", 1);
+  await light(alice, "synced");
+  const copy = path.join(server.folder, "copy.sqlite3");
+  await writeFile(copy, Buffer.from(await (await fetch(`${server.url}/shop/file`)).arrayBuffer()));
+  await exec(bob, add, ["9780000000026", "After the copy was made"]);
+  await sees(alice, "SELECT count(*) FROM book", 2);
+  await light(bob, "synced");
+  await rename(copy, path.join(server.data, "shop"));
+  // Whoever comes while it changes hands is told so, and nothing is done for them.
+  const titles = async () => (await server.exec("SELECT title FROM book ORDER BY isbn").catch(() => ({ rows: [] }))).rows;
+  await expect.poll(titles, { timeout: 60_000 }).toEqual([["In the copy"], ["After the copy was made"]]);
+  await exec(alice, add, ["9780000000033", "Since then"]);
+  for (const page of [alice, bob]) {
+    await sees(page, "SELECT count(*) FROM book", 3);
+    await light(page, "synced", 40_000);
+  }
 });
 
 test("five thousand rows from elsewhere arrive with smooth progress", async ({ server, person }) => {
