@@ -89,6 +89,11 @@ impl Fragmenter {
         Some(frame)
     }
 
+    /// When the oldest fragment was sent that has no receipt yet.
+    pub(crate) fn waiting_since(&self) -> Option<Now> {
+        self.flight.front().map(|(_, sent)| *sent)
+    }
+
     /// The peer has read a fragment.
     ///
     /// # Errors

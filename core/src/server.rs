@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::change::Change;
-use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES};
+use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, PROGRESS_GIVE_UP};
 use crate::position::{Cursor, SiteId};
 use crate::protocol::{
     ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
@@ -101,9 +101,18 @@ impl ServerSession {
     pub fn wake_at(&self) -> Option<Now> {
         match self.phase {
             Phase::AwaitHello => Some(self.opened.plus(HELLO_LIMIT)),
-            Phase::Greeting(_) | Phase::Live(_) => Some(self.heard.plus(IDLE_LIMIT)),
+            Phase::Greeting(_) => Some(self.heard.plus(IDLE_LIMIT)),
+            Phase::Live(_) => {
+                let idle = self.heard.plus(IDLE_LIMIT);
+                let slow = self.unread_since().map(|since| since.plus(PROGRESS_GIVE_UP));
+                Some(slow.filter(|slow| slow.monotonic_ms < idle.monotonic_ms).unwrap_or(idle))
+            }
             Phase::Closed => None,
         }
+    }
+
+    fn unread_since(&self) -> Option<Now> {
+        if let Phase::Live(live) = &self.phase { live.fragmenter.waiting_since() } else { None }
     }
 
     /// Closes what has been silent for too long.
@@ -115,6 +124,9 @@ impl ServerSession {
         };
         if late {
             self.close(CloseCode::Idle, "no word for too long");
+        } else if self.unread_since().is_some_and(|since| now.monotonic_since(since) >= PROGRESS_GIVE_UP) {
+            // It may ping for ever: what is kept for it is let go.
+            self.close(CloseCode::Overloaded, "what was sent is not read");
         }
     }
 

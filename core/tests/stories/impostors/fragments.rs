@@ -1,10 +1,15 @@
 //! Stories of fragments that make up no message, or one that may not come now.
 
-use greenlight_core::protocol::{ClientMessage, CloseCode, Fragment, Pong, Receipt, ServerMessage, WriterState};
+use std::time::Duration;
+
+use greenlight_core::limits::PROGRESS_GIVE_UP;
+use greenlight_core::protocol::{ClientMessage, CloseCode, Fragment, Ping, Pong, Receipt, ServerMessage, WriterState};
+use greenlight_core::server::Output;
+use greenlight_core::{Change, StatusState, Value};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{Client, Server, bound, cursor, download, upload};
+use super::{BOB, Client, NOW, Server, bound, by, cursor, download, upload};
 
 fn fragment(number: u64, last: bool, bytes: &[u8]) -> Fragment {
     Fragment { number, last, bytes: bytes.to_vec() }
@@ -91,4 +96,25 @@ fn a_server_whose_fragments_are_wrong() {
     Client::live().refuses(&ServerMessage::Fragment(fragment(0, true, &pong.encode())), CloseCode::OutOfOrder);
     let receipt = ServerMessage::Uploaded(Receipt { until: bound(7), part: 0, last: true });
     Client::live().refuses(&ServerMessage::Fragment(fragment(0, true, &receipt.encode())), CloseCode::OutOfOrder);
+}
+
+#[test]
+fn a_client_that_pings_and_never_reads() {
+    let mut server = Server::live();
+    let long = Change { value: Value::Text("long".repeat(1_000)), ..by(BOB) };
+    server.reads(4, &[long], false);
+    while let Some(output) = server.0.poll_output() {
+        assert!(matches!(output, Output::Send(_) | Output::Read(_)), "{output:?}");
+    }
+    for second in 1..=PROGRESS_GIVE_UP.as_secs() {
+        assert!(server.0.poll_output().is_none(), "{second} s");
+        let now = NOW.plus(Duration::from_secs(second));
+        let ping = Ping { number: second, state: StatusState::Connecting, pending: 0, cursor: cursor(3) };
+        server.0.handle_frame(now, &ClientMessage::Ping(ping).encode());
+        assert!(matches!(server.said(), ServerMessage::Pong(_)));
+        let due = server.0.wake_at().expect("it has a deadline");
+        assert!(due.monotonic_ms <= NOW.plus(PROGRESS_GIVE_UP).monotonic_ms, "{second} s");
+        server.0.handle_timeout(now);
+    }
+    server.closed(CloseCode::Overloaded);
 }
