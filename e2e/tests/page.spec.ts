@@ -256,6 +256,32 @@ test("the policy that the client's README names is enough", async ({ person }) =
   }
 });
 
+test("leaving warns while something is pending, and only then", async ({ server, person }) => {
+  const page = await openShop(await person(), server.url);
+  await light(page, "synced");
+  const asked: string[] = [];
+  page.on("dialog", (dialog) => {
+    asked.push(dialog.type());
+    // Stays, the first time.
+    void (asked.length === 1 ? dialog.dismiss() : dialog.accept());
+  });
+  await server.stop();
+  await light(page, "disconnected");
+  // A browser asks only where the person has done something on the page.
+  await page.getByTestId("sync-button").click();
+  await page.evaluate(() => (window as any).greenlight.exec("INSERT INTO book (isbn, title) VALUES ('9780000000019', 'Not sent yet')"));
+  await expect(footer(page)).toHaveAttribute("data-pending", /[1-9]/);
+  await page.close({ runBeforeUnload: true });
+  await expect.poll(() => asked).toEqual(["beforeunload"]);
+  expect(page.isClosed()).toBe(false);
+  await server.again();
+  await light(page, "synced", 40_000);
+  const closed = page.waitForEvent("close");
+  await page.close({ runBeforeUnload: true });
+  await closed;
+  expect(asked).toEqual(["beforeunload"]);
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   test(`replaying a bundle shows what it would do before it asks, by keyboard at 360 pixels, ${colorScheme}`, async ({ server, person }) => {
     const page = await openShop(await person({ colorScheme, viewport: { width: 360, height: 640 } }), server.url);
