@@ -23,6 +23,7 @@ pub(crate) struct ServerModel {
     /// No commit succeeds while it is set.
     pub(crate) broken: Option<FaultKind>,
     held: HashMap<SiteId, Bound>,
+    quarantined: u64,
     tags: BTreeMap<Version, Tag>,
     next_tag: u64,
 }
@@ -37,6 +38,7 @@ impl ServerModel {
             rows: Rows::default(),
             broken: None,
             held: HashMap::new(),
+            quarantined: 0,
             tags: BTreeMap::new(),
             next_tag: 1_000,
         }
@@ -78,6 +80,7 @@ impl ServerModel {
             return Err(fault(FaultKind::OutOfOrder));
         }
         let (changes, applied) = sort_out(&part.changes);
+        self.quarantined += applied.quarantined;
         self.rows.merge(version, &changes);
         if part.last {
             self.held.insert(part.site, part.until);
@@ -114,6 +117,9 @@ impl ServerStore for ServerModel {
     }
 
     fn digest(&mut self, scope: &DigestScope) -> Result<Digests, Fault> {
+        if self.quarantined > 0 {
+            return Ok(Digests { at: self.head(), sums: None });
+        }
         let mut sums = BTreeMap::<Vec<u8>, DigestSum>::new();
         let mut after = None;
         loop {
