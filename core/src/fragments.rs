@@ -17,6 +17,9 @@ use crate::time::Now;
 /// How many fragments make up what may be on its way.
 const FRAGMENTS_PER_WINDOW: usize = 4;
 
+// With the smallest window there is always room for a fragment that is worth sending: else nothing would ever be sent.
+const _: () = assert!(LEAST_FLIGHT_BYTES / FRAGMENTS_PER_WINDOW >= PLAIN_FRAME_BYTES);
+
 /// No way takes longer by itself, as far as is known: a second.
 const SLOWEST_WAY: Duration = Duration::from_secs(1);
 
