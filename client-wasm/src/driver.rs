@@ -54,7 +54,10 @@ impl Driver {
 
     /// A local transaction could not be committed. The session tries whether there is room again.
     pub(crate) fn could_not_write(&mut self, fault: Fault) {
-        self.session.handle_local_fault(now(), fault.clone());
+        // The light is for what stands in the way of every write; any other refusal is only about the one.
+        if fault.kind == FaultKind::Full {
+            self.session.handle_local_fault(now(), fault.clone());
+        }
         self.write_fault = Some(fault);
     }
 

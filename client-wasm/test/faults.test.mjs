@@ -32,6 +32,15 @@ describe("faults", () => {
     assert.equal((await query(page, "SELECT * FROM book")).length, 2);
   });
 
+  test("a write that is refused for what it says is an error, and no fault of the storage", async () => {
+    const page = await openPage(browser, server.url);
+    await until(page, () => db.status.current.reason === "offline");
+    const error = await rejection(page, "(db) => db.exec('INSERT INTO book (isbn) VALUES (?)', ['x'.repeat(9_000)])");
+    assert.equal(error.name, "GreenlightError");
+    assert.equal(await page.evaluate(() => db.status.current.reason), "offline");
+    assert.deepEqual(await query(page, "SELECT isbn FROM book"), []);
+  });
+
   test("a nuke without room for its bundle drops nothing", async () => {
     const page = await openPage(browser, server.url);
     await page.evaluate(() => db.exec("INSERT INTO book (isbn, cover) VALUES (?, ?)", ["1", new Uint8Array(4_000_000)]));
