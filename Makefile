@@ -32,7 +32,7 @@ tour: ## drive the page through its states and write the screenshots
 extension: ## build the loadable cr-sqlite for sqlite3 and Python: target/extension/crsqlite.so
 	@crsqlite/build-extension target/extension/crsqlite.so
 
-soak: ## run the simulation for long (SCHEDULES=200000)
+soak: ## run the simulation for long (SCHEDULES=40000)
 	@scripts/soak $(SCHEDULES)
 
 fmt: ## format the Rust code
