@@ -170,11 +170,16 @@ impl ClientSession {
             return;
         }
         self.heard = now;
+        self.read(now, frame);
+        self.observe(now);
+    }
+
+    /// A message, as it came or out of its fragments.
+    fn read(&mut self, now: Now, frame: &[u8]) {
         match ServerMessage::decode(frame) {
             Err(error) => self.give_up(now, CloseCode::Malformed, &error.to_string()),
             Ok(message) => self.take(now, message, frame.len() as u64),
         }
-        self.observe(now);
     }
 
     fn take(&mut self, now: Now, message: ServerMessage<Vec<Change>>, bytes: u64) {

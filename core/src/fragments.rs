@@ -11,7 +11,7 @@ use crate::limits::{
     EARLY_RECEIPT, FIRST_FLIGHT_BYTES, FRAGMENT_BYTES, LATE_RECEIPT, LEAST_FLIGHT_BYTES, MAX_FRAGMENTS,
     MAX_FRAME_BYTES, MOST_FLIGHT_BYTES, PLAIN_FRAME_BYTES,
 };
-use crate::protocol::{CloseCode, Fragment, encode_fragment};
+use crate::protocol::{CloseCode, Fragment, encode_fragment, is_about_fragments};
 use crate::time::Now;
 
 /// How many fragments make up what may be on its way.
@@ -145,6 +145,9 @@ impl Reassembly {
             self.message = fragment.bytes;
         } else {
             self.message.extend_from_slice(&fragment.bytes);
+        }
+        if is_about_fragments(&self.message) {
+            return Err((CloseCode::Malformed, "fragments within fragments"));
         }
         Ok(fragment.last.then(|| std::mem::take(&mut self.message)))
     }

@@ -82,7 +82,7 @@ mod messages;
 mod wire;
 
 pub use changes::{ChangesEncoder, EncodedChanges};
-pub(crate) use frames::{encode_fragment, encode_received};
+pub(crate) use frames::{encode_fragment, encode_received, is_about_fragments};
 pub use messages::{
     ClientMessage, DigestAnswer, Download, Fragment, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Verify,
     Welcome,

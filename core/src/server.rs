@@ -148,6 +148,11 @@ impl ServerSession {
             return;
         }
         self.heard = now;
+        self.read(now, frame);
+    }
+
+    /// A message, as it came or out of its fragments.
+    fn read(&mut self, now: Now, frame: &[u8]) {
         match ClientMessage::decode(frame) {
             Err(error) => self.close(CloseCode::Malformed, &error.to_string()),
             Ok(message) => self.take(now, message),
@@ -340,13 +345,7 @@ impl ServerSession {
         self.outputs.push_back(Output::Send(encode_received(fragment.number)));
         match live.reassembly.take(fragment) {
             Ok(None) => {}
-            Ok(Some(frame)) => match ClientMessage::decode(&frame) {
-                Ok(ClientMessage::Fragment(_) | ClientMessage::Received(_)) => {
-                    self.close(CloseCode::Malformed, "fragments within fragments");
-                }
-                Ok(message) => self.take(now, message),
-                Err(error) => self.close(CloseCode::Malformed, &error.to_string()),
-            },
+            Ok(Some(frame)) => self.read(now, &frame),
             Err((code, what)) => self.close(code, what),
         }
     }

@@ -4,7 +4,7 @@
 //! line is alive, however slow it is.
 
 use super::{ClientSession, Output, Phase};
-use crate::protocol::{ClientMessage, CloseCode, EncodedChanges, Fragment, ServerMessage, encode_received};
+use crate::protocol::{ClientMessage, CloseCode, EncodedChanges, Fragment, encode_received};
 use crate::time::Now;
 
 impl ClientSession {
@@ -29,13 +29,7 @@ impl ClientSession {
         self.inbox.fragment_came(now, !fragment.last);
         match self.reassembly.take(fragment) {
             Ok(None) => {}
-            Ok(Some(frame)) => match ServerMessage::decode(&frame) {
-                Ok(ServerMessage::Fragment(_) | ServerMessage::Received(_)) => {
-                    self.give_up(now, CloseCode::Malformed, "fragments within fragments");
-                }
-                Ok(message) => self.take(now, message, frame.len() as u64),
-                Err(error) => self.give_up(now, CloseCode::Malformed, &error.to_string()),
-            },
+            Ok(Some(frame)) => self.read(now, &frame),
             Err((code, what)) => self.give_up(now, code, what),
         }
     }

@@ -5,7 +5,7 @@
 mod digests;
 mod fragments;
 
-pub(crate) use self::fragments::{encode_fragment, encode_received};
+pub(crate) use self::fragments::{encode_fragment, encode_received, is_about_fragments};
 
 use super::changes::{EncodedChanges, decode_changes};
 use super::messages::{ClientMessage, Download, Hello, Ping, Pong, Receipt, Refuse, ServerMessage, Upload, Welcome};

@@ -25,6 +25,11 @@ pub(super) fn decode_fragment(input: &mut Reader<'_>) -> Result<Fragment, WireEr
     Ok(Fragment { number, last, bytes: bytes.to_vec() })
 }
 
+/// Whether a frame is a fragment or a receipt for one, which are never sent in fragments themselves.
+pub(crate) fn is_about_fragments(frame: &[u8]) -> bool {
+    matches!(frame.first(), Some(&(FRAGMENT | RECEIVED)))
+}
+
 pub(crate) fn encode_received(number: u64) -> Vec<u8> {
     let mut out = start(RECEIVED, 16);
     out.varint(number);
