@@ -30,6 +30,7 @@ use crate::time::Now;
 use download::Inbox;
 use heartbeat::Heartbeat;
 use link::{Backoff, Phase};
+use storage::Trial;
 use upload::Outgoing;
 use verify::Verifier;
 
@@ -94,8 +95,7 @@ pub struct ClientSession {
     server_failed: bool,
     last_close: Option<LastClose>,
     fault: Option<Fault>,
-    /// When the full disk was tried last, and whether it is being tried.
-    tried: (Now, bool),
+    trial: Trial,
     progress: Option<progress::Meter>,
     shown: (StatusState, Reason, Now),
     last_synced: Option<Now>,
@@ -133,7 +133,7 @@ impl ClientSession {
             server_failed: false,
             last_close: None,
             fault: None,
-            tried: (now, false),
+            trial: Trial::new(now),
             progress: None,
             shown: (StatusState::Connecting, Reason::Opening, now),
             last_synced: None,
@@ -274,7 +274,7 @@ impl ClientSession {
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         self.asked = false;
         let stale = std::mem::take(&mut self.stale);
-        let trying = std::mem::take(&mut self.tried.1);
+        let trying = self.trial.end();
         match reply {
             StoreReply::Failed(fault) if trying => self.set_fault(now, fault),
             StoreReply::Probed => self.clear_fault(),

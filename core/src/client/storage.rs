@@ -7,10 +7,30 @@ use crate::limits::STORAGE_RETRY;
 use crate::replica::{Fault, FaultKind, StoreRequest};
 use crate::time::Now;
 
+/// Trying whether a full disk has room again.
+#[derive(Debug)]
+pub(super) struct Trial {
+    /// When it was tried last, or was found full.
+    last: Now,
+    /// The store is at it.
+    running: bool,
+}
+
+impl Trial {
+    pub(super) fn new(now: Now) -> Self {
+        Self { last: now, running: false }
+    }
+
+    /// Whether the store's answer, which came just now, is the trial's.
+    pub(super) fn end(&mut self) -> bool {
+        std::mem::take(&mut self.running)
+    }
+}
+
 impl ClientSession {
     pub(super) fn set_fault(&mut self, now: Now, fault: Fault) {
         self.fault = Some(fault);
-        self.tried.0 = now;
+        self.trial.last = now;
     }
 
     pub(super) fn clear_fault(&mut self) {
@@ -20,12 +40,12 @@ impl ClientSession {
     /// When a full disk is to be tried; `None` while there is none, or the store has something else to do first.
     pub(super) fn storage_due(&self) -> Option<Now> {
         let is_full = self.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Full);
-        (is_full && !self.asked && self.state.is_some()).then(|| self.tried.0.plus(STORAGE_RETRY))
+        (is_full && !self.asked && self.state.is_some()).then(|| self.trial.last.plus(STORAGE_RETRY))
     }
 
     pub(super) fn try_storage(&mut self, now: Now) {
         if self.storage_due().is_some_and(|due| due.monotonic_ms <= now.monotonic_ms) {
-            self.tried = (now, true);
+            self.trial = Trial { last: now, running: true };
             self.request(StoreRequest::Probe);
         }
     }
