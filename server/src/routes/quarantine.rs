@@ -4,6 +4,8 @@
 //! Where in the flow: looking is a reader's, what changes something is queued for the database's writer. Never drops
 //! what was not named, and logs every change that leaves.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +19,7 @@ use super::exec::read;
 use super::meta::FRESH;
 use crate::access::Role;
 use crate::app::{App, Target};
+use crate::database::Database;
 use crate::error::ApiError;
 use crate::json;
 use crate::limits::{QUARANTINE_ROWS, QUARANTINE_VALUE_BYTES};
@@ -46,9 +49,8 @@ pub(super) async fn retry(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, ApiError> {
-    app.check(&target.caller, Some(&target.name), Role::Admin)?;
-    let ids = named(&headers, body).await?;
-    let retried = app.registry.get(&target.name).await?.retry_quarantined(ids).await?;
+    let (database, ids) = asked(&app, &target, &headers, body).await?;
+    let retried = database.retry_quarantined(ids).await?;
     for shelved in &retried.applied {
         log(&target, shelved, "applied from quarantine");
     }
@@ -65,9 +67,8 @@ pub(super) async fn drop(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, ApiError> {
-    app.check(&target.caller, Some(&target.name), Role::Admin)?;
-    let ids = named(&headers, body).await?;
-    let (dropped, unknown) = app.registry.get(&target.name).await?.drop_quarantined(ids).await?;
+    let (database, ids) = asked(&app, &target, &headers, body).await?;
+    let (dropped, unknown) = database.drop_quarantined(ids).await?;
     for shelved in &dropped {
         log(&target, shelved, "dropped from quarantine");
     }
@@ -129,6 +130,18 @@ fn page(query: &str) -> Result<(usize, usize), ApiError> {
         }
     }
     Ok((offset, limit))
+}
+
+/// The database and the changes that a caller who may do this asks about.
+async fn asked(
+    app: &App,
+    target: &Target,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Arc<Database>, Vec<ShelvedId>), ApiError> {
+    app.check(&target.caller, Some(&target.name), Role::Admin)?;
+    let ids = named(headers, body).await?;
+    Ok((app.registry.get(&target.name).await?, ids))
 }
 
 async fn named(headers: &HeaderMap, body: Body) -> Result<Vec<ShelvedId>, ApiError> {
