@@ -50,8 +50,26 @@ pub(crate) mod key {
     pub(crate) const SETTLED: &str = "settled";
 }
 
+/// A table of changes that are shelved, each with why and since when.
+macro_rules! shelf {
+    ($table:literal) => {
+        concat!(
+            "CREATE TABLE IF NOT EXISTS ",
+            $table,
+            " (
+  table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
+  column_version INTEGER NOT NULL, causal_length INTEGER NOT NULL, sequence INTEGER NOT NULL, site BLOB NOT NULL,
+  reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
+  PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
+) STRICT, WITHOUT ROWID;
+"
+        )
+    };
+}
+
 /// Creates the tables where they are missing. Both roles have them all, so that a copy can change its role.
-pub(crate) const CREATE: &str = "
+pub(crate) const CREATE: &str = concat!(
+    "
 CREATE TABLE IF NOT EXISTS greenlight_state (key TEXT NOT NULL PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS greenlight_tag (version INTEGER PRIMARY KEY, tag INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS greenlight_peer (
@@ -62,25 +80,11 @@ CREATE TABLE IF NOT EXISTS greenlight_bound (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS greenlight_bound_by_version ON greenlight_bound (version, tag);
 CREATE TABLE IF NOT EXISTS greenlight_written (version INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS greenlight_quarantine (
-  table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
-  column_version INTEGER NOT NULL, causal_length INTEGER NOT NULL, sequence INTEGER NOT NULL, site BLOB NOT NULL,
-  reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
-  PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS greenlight_held (
-  table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
-  column_version INTEGER NOT NULL, causal_length INTEGER NOT NULL, sequence INTEGER NOT NULL, site BLOB NOT NULL,
-  reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
-  PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS greenlight_left_out (
-  table_name TEXT NOT NULL, key BLOB NOT NULL, column_name TEXT NOT NULL, value ANY,
-  column_version INTEGER NOT NULL, causal_length INTEGER NOT NULL, sequence INTEGER NOT NULL, site BLOB NOT NULL,
-  reason TEXT NOT NULL, since_ms INTEGER NOT NULL, sender BLOB,
-  PRIMARY KEY (table_name, key, column_name, column_version, causal_length, site)
-) STRICT, WITHOUT ROWID;
-";
+",
+    shelf!("greenlight_quarantine"),
+    shelf!("greenlight_held"),
+    shelf!("greenlight_left_out"),
+);
 
 /// Empties everything but the schema and the role.
 pub(crate) const FORGET: &str = "
