@@ -88,7 +88,8 @@ fn describe(status: &Status) -> String {
         0 => String::new(),
         count => format!(" ({count} pending)"),
     };
-    format!("{mark} Remote DB{pending}: {}", status.sentence)
+    let read_only = if status.read_only { " (read only)" } else { "" };
+    format!("{mark} Remote DB{pending}{read_only}: {}", status.sentence)
 }
 
 #[cfg(test)]

@@ -42,7 +42,11 @@ impl From<Failure> for JsValue {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let code = if fault.kind == FaultKind::Full { "storage_full" } else { "storage" };
+        let code = match fault.kind {
+            FaultKind::Full => "storage_full",
+            FaultKind::Forbidden => "read_only",
+            _ => "storage",
+        };
         Self::new(code, fault.message)
     }
 }

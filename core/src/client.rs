@@ -90,6 +90,8 @@ pub struct ClientSession {
     /// When a part or a receipt came last, or nothing was waited for.
     progressed: Now,
     refused: Option<Refuse>,
+    /// The server's last word on whether changes may be sent.
+    read_only: bool,
     welcome_missing: bool,
     acknowledgement_missing: bool,
     server_failed: bool,
@@ -128,6 +130,7 @@ impl ClientSession {
             awaiting: None,
             progressed: now,
             refused: None,
+            read_only: false,
             welcome_missing: false,
             acknowledgement_missing: false,
             server_failed: false,
@@ -319,6 +322,7 @@ impl ClientSession {
             self.clear_fault();
         }
         self.set_outbox(now, state.outbox);
+        self.read_only = state.read_only;
         self.inbox.start(state.cursor);
         self.state = Some(state);
         match self.phase {
@@ -365,6 +369,7 @@ impl ClientSession {
         }
         self.refused = None;
         self.welcome_missing = false;
+        self.read_only = !welcome.may_write;
         self.phase = Phase::Welcomed { opened };
         self.progressed = now;
         self.heartbeat.start(welcome.head, welcome.writer);
@@ -388,8 +393,9 @@ impl ClientSession {
             return;
         }
         let (lineage, held, known) = (welcome.lineage, welcome.held, welcome.cursor_known);
+        let may_write = welcome.may_write;
         // What the server sent meanwhile is queued behind; the identity comes first.
-        let mut first = VecDeque::from([StoreRequest::Adopt(lineage, held)]);
+        let mut first = VecDeque::from([StoreRequest::Adopt(lineage, held, may_write)]);
         if !known {
             first.push_back(StoreRequest::ForgetCursor);
         }

@@ -15,7 +15,7 @@
 //! | type | name | from | fields | meaning |
 //! |---|---|---|---|---|
 //! | 1 | hello | client | `protocol features site schema shape lineage? cursor:mark acknowledged:mark token:text agent:text` | first message; who I am and where I stand |
-//! | 2 | welcome | server | `protocol features lineage schema shape head:mark held:mark cursor_known:flag writer` | compatible; what I hold of you |
+//! | 2 | welcome | server | `protocol features lineage schema shape head:mark held:mark cursor_known:flag may_write:flag writer` | compatible; what I hold of you, and whether you may send |
 //! | 3 | refuse | server | `code sentence:text` | not compatible, at any time; the server closes with 4003 |
 //! | 4 | upload | client | `since:mark until:mark part last:flag offer:flag remaining body` | a part of a range of the client's own changes, or with `offer` of all it has |
 //! | 5 | download | server | `since:mark until:mark part last:flag remaining body` | a part of a range of the server's history |

@@ -28,6 +28,8 @@ pub enum FaultKind {
     Corrupt,
     /// Any other input or output error.
     Io,
+    /// The server said that this database may only be read.
+    Forbidden,
     /// The request does not follow what the store holds (a cursor moved meanwhile, a range leaves a gap).
     OutOfOrder,
     /// Anything else: a defect.
@@ -166,6 +168,8 @@ pub struct ClientState {
     pub cursor: Cursor,
     /// Which own changes are on the server's disk.
     pub acknowledged: Bound,
+    /// Whether the server last said that this client may only read.
+    pub read_only: bool,
     /// What is waiting.
     pub outbox: Outbox,
 }
@@ -178,7 +182,7 @@ pub enum StoreRequest {
     /// [`ClientStore::was_sent`].
     WasSent(Bound),
     /// [`ClientStore::adopt`].
-    Adopt(Lineage, Bound),
+    Adopt(Lineage, Bound, bool),
     /// [`ClientStore::forget_cursor`].
     ForgetCursor,
     /// [`ClientStore::become_new_site`].
@@ -232,7 +236,7 @@ pub fn perform(store: &mut impl ClientStore, request: StoreRequest) -> StoreRepl
     match request {
         StoreRequest::Load => store.load().map(|state| StoreReply::Loaded(Box::new(state))),
         StoreRequest::WasSent(bound) => store.was_sent(bound).map(StoreReply::WasSent),
-        StoreRequest::Adopt(lineage, held) => store.adopt(lineage, held).map(done),
+        StoreRequest::Adopt(lineage, held, may_write) => store.adopt(lineage, held, may_write).map(done),
         StoreRequest::ForgetCursor => store.forget_cursor().map(done),
         StoreRequest::BecomeNewSite => store.become_new_site().map(done),
         StoreRequest::BeginUpload => store.begin_upload().map(StoreReply::Begun),
@@ -331,8 +335,9 @@ pub trait ClientStore {
     fn outbox(&mut self) -> Result<Outbox, Fault>;
 
     /// Remembers the server's lineage, and takes `held`, a bound this client sent, as the acknowledgement: lower
-    /// than before after a restore of the server, higher when an acknowledgement was lost on its way.
-    fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault>;
+    /// than before after a restore of the server, higher when an acknowledgement was lost on its way. Unless it
+    /// `may_write`, the app's writes are refused from now on, until another adoption, and nothing is offered.
+    fn adopt(&mut self, lineage: Lineage, held: Bound, may_write: bool) -> Result<(), Fault>;
 
     /// Whether this client ever sent `bound`. [`Bound::ZERO`] always counts as sent.
     fn was_sent(&mut self, bound: Bound) -> Result<bool, Fault>;

@@ -285,6 +285,7 @@ impl ServerSession {
             head: facts.head,
             held: peer.held,
             cursor_known: peer.cursor_known,
+            may_write,
             writer,
         }));
         let live = Live::new(&hello, facts.head, peer.held.version, cursor, writer, may_write);

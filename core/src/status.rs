@@ -99,6 +99,8 @@ pub struct Status {
     pub held_aside: u64,
     /// Incoming changes that could not be applied and that a person has left out of this database.
     pub left_out: u64,
+    /// Whether the server last said that this client may only read: the app's writes are refused.
+    pub read_only: bool,
     /// For the details panel and for reports.
     pub diagnostics: Diagnostics,
 }

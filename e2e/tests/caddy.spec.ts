@@ -44,7 +44,7 @@ const test = base.extend<Fixtures, { chrome: import("@playwright/test").Browser 
 });
 
 const page = (server: Server, caddy: Caddy, token: string, database = "shop") =>
-  `${server.url}/?${new URLSearchParams({ server: `wss://${caddy.host}`, db: database, token })}`;
+  `${server.url}/?${new URLSearchParams({ server: `wss://${caddy.host}`, db: database })}#${new URLSearchParams({ token })}`;
 
 for (const database of ["shop", "shop.db", "shop.sqlite3", "shop-42"]) {
   test(`two browsers are in step through Caddy: ${database}`, async ({ secured, caddy, person }) => {

@@ -108,7 +108,7 @@ test("connecting while a socket is open and nothing is said, then stuck with the
 test("stuck without the right token, and never a word of nuking", async ({ person }) => {
   const server = await Server.start([], () => '[[database]]\npattern = "shop"\nschema = "shop"\ncreate = true\n');
   try {
-    const page = await openShop(await person(), `${server.url}/?token=wrong`);
+    const page = await openShop(await person(), `${server.url}/#token=wrong`);
     await light(page, "stuck");
     await expect(footer(page)).toHaveAttribute("data-reason", "unauthorized");
     await page.getByTestId("sync-button").click();

@@ -245,7 +245,7 @@ test("the policy that the client's README names is enough", async ({ person }) =
   try {
     const page = await (await person()).newPage();
     const reports = hearViolations(page);
-    const answer = await page.goto(`${server.url}/?token=${encodeURIComponent(token)}`);
+    const answer = await page.goto(`${server.url}/#token=${encodeURIComponent(token)}`);
     expect(answer!.headers()["content-security-policy"]).toContain(named);
     await light(page, "synced");
     await exec(page, "INSERT INTO book (isbn, title) VALUES ('9780000000019', 'Under the policy')");

@@ -148,7 +148,7 @@ sha256 = "${createHash("sha256").update(token).digest("hex")}"
 `;
   const server = await Server.start([], tokens("this-week's-token"));
   try {
-    const page = await openShop(await person(), `${server.url}/?token=${encodeURIComponent("this-week's-token")}`);
+    const page = await openShop(await person(), `${server.url}/#token=${encodeURIComponent("this-week's-token")}`);
     await light(page, "synced");
     await server.stop();
     await writeFile(path.join(server.folder, "greenlight.toml"), tokens("next-week's-token")());

@@ -1,24 +1,33 @@
 //! Who may do what: roles, tokens, the rules of `--dev`, and which pages may speak to this server.
 //!
-//! Where in the flow: asked by every route before it does anything, and by the socket when a hello came.
-//! Never keeps a token, only its digest; never logs one; never compares in a time that depends on the content.
+//! Where in the flow: asked by every route before it does anything, by the socket when a hello came, and again when
+//! tokens change. Never keeps a token, only its digest; never logs one; never compares in a time that depends on the
+//! content.
 
-use std::net::SocketAddr;
+mod caller;
+mod gate;
+mod jwt;
+mod rates;
+mod tokens;
 
-use axum::http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use crate::clock;
 use crate::name::DatabaseName;
-use crate::settings::Pattern;
+use crate::settings::{Pattern, SettingsError};
 
-/// Headers by which a proxy says that it forwards someone else's request.
-const FORWARDING: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+pub use caller::{Bearer, Caller};
+pub use gate::Gate;
+pub use jwt::{KeySet, Keys, Verified};
+pub use rates::{Rates, SocketPlace, Throttled};
+pub use tokens::{NewToken, RevokedSubject, StoredToken, TokenFile, TokenFileError};
 
 /// What a request may do; each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Read: meta, file, and a socket that only receives.
     Read,
@@ -50,6 +59,12 @@ pub enum Denied {
     /// No token, or one that nobody knows.
     #[error("this needs a token that is known here")]
     Unauthorized,
+    /// A token that was good until some time ago.
+    #[error("this token has expired")]
+    Expired,
+    /// A token that was taken back.
+    #[error("this token was revoked")]
+    Revoked,
     /// A known token whose role does not reach.
     #[error("this token's role is not enough: `{}` is needed", .0.word())]
     Forbidden(Role),
@@ -62,8 +77,14 @@ pub enum Denied {
 }
 
 /// The SHA-256 of a token.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenDigest([u8; 32]);
+
+impl std::fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenDigest({})", self.id())
+    }
+}
 
 impl TokenDigest {
     /// Digests a token.
@@ -82,10 +103,20 @@ impl TokenDigest {
         }
         Some(Self(digest))
     }
+
+    /// As 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// By what operators call the token: the first 8 of these digits, which lead nobody to it.
+    pub fn id(self) -> String {
+        self.to_hex()[..8].to_owned()
+    }
 }
 
-/// One configured token.
-#[derive(Clone)]
+/// One token that is known by its digest.
+#[derive(Clone, Debug)]
 pub struct Grant {
     /// The databases that it opens.
     pub databases: Pattern,
@@ -93,216 +124,209 @@ pub struct Grant {
     pub role: Role,
     /// The token's digest.
     pub digest: TokenDigest,
+    /// Until when, seconds since 1970.
+    pub expires: Option<i64>,
+}
+
+impl Grant {
+    /// For a token that never expires.
+    ///
+    /// # Errors
+    /// A pattern that can't be used.
+    pub fn new(databases: &str, role: Role, token: &str) -> Result<Self, SettingsError> {
+        let databases = Pattern::new(databases, "token.database")?;
+        Ok(Self { databases, role, digest: TokenDigest::of(token), expires: None })
+    }
+}
+
+/// Who it is, as the audit log and operators see it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// Whoever sits at this machine, with `--dev`.
+    Development,
+    /// The bearer of a token, by its id.
+    Token(String),
+    /// Whom a signed token names.
+    Subject(String),
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Development => f.write_str("development"),
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Subject(subject) => write!(f, "subject:{subject}"),
+        }
+    }
+}
+
+/// By what someone was let in: enough to ask again later, without the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Development,
+    Token(TokenDigest),
+    Signed(Box<Verified>),
+}
+
+/// Somebody was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// What they may do, at most.
+    pub role: Role,
+    /// Who they are.
+    pub who: Who,
+    /// Until when, seconds since 1970.
+    pub expires: Option<i64>,
+    proof: Proof,
+}
+
+impl Pass {
+    /// That of `--dev`.
+    fn development() -> Self {
+        Self { role: Role::Admin, who: Who::Development, expires: None, proof: Proof::Development }
+    }
 }
 
 /// Who may come in.
 #[derive(Clone, Default)]
 pub struct Access {
     grants: Vec<Grant>,
+    keys: Keys,
+    revoked: Vec<RevokedSubject>,
 }
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Access({} tokens)", self.grants.len())
+        write!(f, "Access({} tokens, {} keys)", self.grants.len(), self.keys.len())
     }
 }
 
 impl Access {
     /// With these tokens.
     pub fn new(grants: Vec<Grant>) -> Self {
-        Self { grants }
+        Self { grants, ..Self::default() }
     }
 
-    /// Whether no token is configured.
+    /// The same and what the token file and the keys of signed tokens add.
+    pub fn with(&self, file: &TokenFile, keys: Keys) -> Self {
+        let grants = self.grants.iter().cloned().chain(file.grants()).collect();
+        Self { grants, keys, revoked: file.revoked_subjects.clone() }
+    }
+
+    /// Whether nobody can come in.
     pub fn is_empty(&self) -> bool {
-        self.grants.is_empty()
+        self.grants.is_empty() && self.keys.is_empty()
     }
 
-    /// What a token allows on a database, or, without a database, on the server as a whole: there only a grant for
-    /// every database counts. `Ok(None)` is a known token without any right here.
+    /// Lets the bearer of a token in, if it allows `need` on a database or, without one, on the server as a whole:
+    /// there only a grant for every database counts.
     ///
     /// # Errors
-    /// [`Denied::Unauthorized`] for a token that no grant knows.
-    pub fn role(&self, token: &str, database: Option<&DatabaseName>) -> Result<Option<Role>, Denied> {
-        let digest = TokenDigest::of(token);
-        let mut known = Choice::from(0);
-        let mut best = None;
-        for grant in &self.grants {
-            let same = grant.digest.0.ct_eq(&digest.0);
-            known |= same;
-            let here = database.map_or(grant.databases.matches_all(), |name| grant.databases.matches(name.as_str()));
-            if here && bool::from(same) {
-                best = best.max(Some(grant.role));
+    /// [`Denied::Unauthorized`], [`Denied::Expired`], [`Denied::Revoked`]; [`Denied::Forbidden`] for a good token that
+    /// does not reach.
+    pub fn admit(&self, token: &str, database: Option<&DatabaseName>, need: Role) -> Result<Pass, Denied> {
+        let proof = match self.keys.verify(token) {
+            Some(verified) => Proof::Signed(Box::new(verified?)),
+            None => Proof::Token(TokenDigest::of(token)),
+        };
+        let pass = self.pass(proof, database)?;
+        pass.filter(|pass| pass.role >= need).ok_or(Denied::Forbidden(need))
+    }
+
+    /// What a pass that was given earlier allows now.
+    ///
+    /// # Errors
+    /// As [`Access::admit`]; [`Denied::Revoked`] for a token that isn't known any more.
+    pub fn renew(&self, pass: &Pass, database: &DatabaseName) -> Result<Pass, Denied> {
+        match self.pass(pass.proof.clone(), Some(database)) {
+            Ok(Some(renewed)) => Ok(renewed),
+            Ok(None) => Err(Denied::Forbidden(Role::Read)),
+            Err(Denied::Unauthorized) => Err(Denied::Revoked),
+            Err(denied) => Err(denied),
+        }
+    }
+
+    /// `Ok(None)` is somebody known without any right here.
+    fn pass(&self, proof: Proof, database: Option<&DatabaseName>) -> Result<Option<Pass>, Denied> {
+        let now = clock::wall_ms() / 1000;
+        let here =
+            |pattern: &Pattern| database.map_or_else(|| pattern.matches_all(), |name| pattern.matches(name.as_str()));
+        match &proof {
+            Proof::Development => Ok(Some(Pass::development())),
+            Proof::Token(digest) => {
+                // All are looked at, whichever it is.
+                let known = self.grants.iter().filter(|grant| bool::from(grant.digest.0.ct_eq(&digest.0)));
+                let known: Vec<&Grant> = known.collect();
+                let good = || known.iter().filter(|grant| grant.expires.is_none_or(|expires| now < expires));
+                if good().next().is_none() {
+                    return Err(if known.is_empty() { Denied::Unauthorized } else { Denied::Expired });
+                }
+                let best = good().filter(|grant| here(&grant.databases)).max_by_key(|grant| grant.role);
+                let (who, best) = (Who::Token(digest.id()), best.map(|grant| (grant.role, grant.expires)));
+                Ok(best.map(|(role, expires)| Pass { role, who, expires, proof }))
+            }
+            Proof::Signed(verified) => {
+                if !self.keys.has(verified) {
+                    return Err(Denied::Revoked);
+                }
+                if verified.has_expired(now) {
+                    return Err(Denied::Expired);
+                }
+                if self.revoked.iter().any(|revoked| revoked.covers(verified)) {
+                    return Err(Denied::Revoked);
+                }
+                let role = verified.rights.iter().filter(|right| here(&right.database)).map(|right| right.role).max();
+                let (who, expires) = (Who::Subject(verified.subject.clone()), Some(verified.good_until()));
+                Ok(role.map(|role| Pass { role, who, expires, proof }))
             }
         }
-        if bool::from(known) { Ok(best) } else { Err(Denied::Unauthorized) }
     }
-}
-
-/// What access decisions need to know of a request.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Whether the peer is this machine itself: by its address, without a forwarding header, under a local name.
-    /// A page elsewhere whose name was pointed at this machine comes under another name.
-    pub is_local: bool,
-    /// Whether the request names an origin that isn't the server's own nor allowed.
-    pub is_foreign_page: bool,
-    /// The bearer token, if any.
-    pub token: Option<String>,
-}
-
-impl Caller {
-    /// Reads what matters of a request's head.
-    pub fn of(peer: SocketAddr, headers: &HeaderMap, origins: &[String]) -> Self {
-        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
-        let host = text(headers, header::HOST).unwrap_or_default();
-        Self {
-            is_local: peer.ip().to_canonical().is_loopback() && !forwarded && is_local_name(host),
-            is_foreign_page: text(headers, header::ORIGIN).is_some_and(|origin| is_foreign(origin, host, origins)),
-            token: text(headers, header::AUTHORIZATION).and_then(bearer).map(str::to_owned),
-        }
-    }
-
-    /// Whether this caller may act in a role, on a database or on the server as a whole.
-    ///
-    /// # Errors
-    /// [`Denied`] says why not.
-    pub fn check(
-        &self,
-        access: &Access,
-        dev: bool,
-        database: Option<&DatabaseName>,
-        need: Role,
-    ) -> Result<Role, Denied> {
-        self.check_token(access, dev, database, need, self.token.as_deref().unwrap_or_default())
-    }
-
-    /// The same with a token that came another way: in a hello.
-    ///
-    /// # Errors
-    /// [`Denied`] says why not.
-    pub fn check_token(
-        &self,
-        access: &Access,
-        dev: bool,
-        database: Option<&DatabaseName>,
-        need: Role,
-        token: &str,
-    ) -> Result<Role, Denied> {
-        if self.is_foreign_page {
-            return Err(Denied::Origin);
-        }
-        if dev && self.is_local {
-            return Ok(Role::Admin);
-        }
-        if access.is_empty() {
-            return Err(if dev { Denied::Development } else { Denied::Unauthorized });
-        }
-        match access.role(token, database)? {
-            Some(role) if role >= need => Ok(role),
-            _ => Err(Denied::Forbidden(need)),
-        }
-    }
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Whether `host` (with or without a port) names this machine itself.
-fn is_local_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether an origin is neither the server's own, by the host that the request was sent to, nor allowed.
-/// The scheme of the own origin isn't compared: TLS may end before this server.
-fn is_foreign(origin: &str, host: &str, origins: &[String]) -> bool {
-    let origin = origin.to_ascii_lowercase();
-    let own = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"))
-        .is_some_and(|rest| !host.is_empty() && rest == host.to_ascii_lowercase());
-    !own && !origins.contains(&origin)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn caller(peer: &str, headers: &[(&'static str, &str)]) -> Caller {
-        let map = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Caller::of(peer.parse().unwrap(), &map, &["https://shop.example".to_owned()])
-    }
-
-    fn grant(databases: &str, role: Role, token: &str) -> Grant {
-        Grant { databases: Pattern::new(databases, "database").unwrap(), role, digest: TokenDigest::of(token) }
-    }
-
-    #[test]
-    fn only_this_machine_itself_is_local() {
-        let local = |peer, headers: &[(&'static str, &str)]| caller(peer, headers).is_local;
-        assert!(local("127.0.0.1:9", &[("host", "localhost:8080")]));
-        assert!(local("[::1]:9", &[("host", "[::1]:8080")]));
-        assert!(local("[::ffff:127.0.0.1]:9", &[("host", "127.0.0.1")]));
-        assert!(!local("10.0.0.1:9", &[("host", "localhost")]));
-        assert!(!local("127.0.0.1:9", &[("host", "evil.example")]));
-        assert!(!local("127.0.0.1:9", &[]));
-        for header in FORWARDING {
-            assert!(!local("127.0.0.1:9", &[("host", "localhost"), (header, "1.2.3.4")]), "{header}");
-        }
-    }
-
-    #[test]
-    fn only_own_and_allowed_pages_may_speak() {
-        let foreign = |origin, host| caller("127.0.0.1:9", &[("host", host), ("origin", origin)]).is_foreign_page;
-        assert!(!foreign("http://localhost:8080", "localhost:8080"));
-        assert!(!foreign("https://sync.example", "sync.example"));
-        assert!(!foreign("https://SHOP.example", "sync.example"));
-        assert!(foreign("http://localhost:9090", "localhost:8080"));
-        assert!(foreign("https://evil.example", "sync.example"));
-        assert!(foreign("null", "sync.example"));
-        assert!(!caller("127.0.0.1:9", &[("host", "x")]).is_foreign_page);
+    fn name(text: &str) -> DatabaseName {
+        DatabaseName::parse(text).unwrap()
     }
 
     #[test]
     fn a_token_opens_what_it_was_given_for() {
-        let access = Access::new(vec![grant("shop*", Role::Write, "aaa"), grant("*", Role::Admin, "root")]);
-        let shop = DatabaseName::parse("shop-1").unwrap();
-        let notes = DatabaseName::parse("notes").unwrap();
-        let check = |token: &str, database, need| {
-            let header = format!("Bearer {token}");
-            caller("10.0.0.1:9", &[("host", "x"), ("authorization", &header)]).check(&access, false, database, need)
-        };
-        assert_eq!(check("aaa", Some(&shop), Role::Read), Ok(Role::Write));
-        assert_eq!(check("aaa", Some(&shop), Role::Admin), Err(Denied::Forbidden(Role::Admin)));
-        assert_eq!(check("aaa", Some(&notes), Role::Read), Err(Denied::Forbidden(Role::Read)));
-        assert_eq!(check("aaa", None, Role::Admin), Err(Denied::Forbidden(Role::Admin)));
-        assert_eq!(check("bbb", Some(&shop), Role::Read), Err(Denied::Unauthorized));
-        assert_eq!(check("", Some(&shop), Role::Read), Err(Denied::Unauthorized));
-        assert_eq!(check("root", None, Role::Admin), Ok(Role::Admin));
+        let access = Access::new(vec![
+            Grant::new("shop*", Role::Write, "aaa").unwrap(),
+            Grant::new("*", Role::Admin, "root").unwrap(),
+        ]);
+        let (shop, notes) = (name("shop-1"), name("notes"));
+        let role = |token, database, need| access.admit(token, database, need).map(|pass| pass.role);
+        assert_eq!(role("aaa", Some(&shop), Role::Read), Ok(Role::Write));
+        assert_eq!(role("aaa", Some(&shop), Role::Admin), Err(Denied::Forbidden(Role::Admin)));
+        assert_eq!(role("aaa", Some(&notes), Role::Read), Err(Denied::Forbidden(Role::Read)));
+        assert_eq!(role("aaa", None, Role::Admin), Err(Denied::Forbidden(Role::Admin)));
+        assert_eq!(role("bbb", Some(&shop), Role::Read), Err(Denied::Unauthorized));
+        assert_eq!(role("", Some(&shop), Role::Read), Err(Denied::Unauthorized));
+        assert_eq!(role("root", None, Role::Admin), Ok(Role::Admin));
     }
 
     #[test]
-    fn development_is_for_this_machine_and_never_through_a_proxy() {
-        let none = Access::default();
-        let here = caller("127.0.0.1:9", &[("host", "localhost")]);
-        assert_eq!(here.check(&none, true, None, Role::Admin), Ok(Role::Admin));
-        assert_eq!(here.check(&none, false, None, Role::Admin), Err(Denied::Unauthorized));
-        let proxied = caller("127.0.0.1:9", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]);
-        assert_eq!(proxied.check(&none, true, None, Role::Read), Err(Denied::Development));
-        let page = caller("127.0.0.1:9", &[("host", "localhost"), ("origin", "https://evil.example")]);
-        assert_eq!(page.check(&none, true, None, Role::Read), Err(Denied::Origin));
+    fn a_pass_is_good_as_long_as_its_token() {
+        let grant = Grant::new("shop", Role::Write, "aaa").unwrap();
+        let access = Access::new(vec![grant.clone()]);
+        let pass = access.admit("aaa", Some(&name("shop")), Role::Read).unwrap();
+        assert_eq!(access.renew(&pass, &name("shop")), Ok(pass.clone()));
+        assert_eq!(Access::default().renew(&pass, &name("shop")), Err(Denied::Revoked));
+        let less = Access::new(vec![Grant { role: Role::Read, ..grant.clone() }]);
+        assert_eq!(less.renew(&pass, &name("shop")).unwrap().role, Role::Read);
+        let late = Access::new(vec![Grant { expires: Some(1), ..grant }]);
+        assert_eq!(late.renew(&pass, &name("shop")), Err(Denied::Expired));
+        assert_eq!(late.admit("aaa", Some(&name("shop")), Role::Read), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn a_digest_is_read_and_written() {
+        let digest = TokenDigest::of("aaa");
+        assert!(TokenDigest::from_hex(&digest.to_hex()) == Some(digest));
+        assert_eq!(digest.id().len(), 8);
+        assert!(TokenDigest::from_hex("ab").is_none());
     }
 }

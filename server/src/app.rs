@@ -9,7 +9,8 @@ use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::access::{Caller, Role};
+use crate::access::{Caller, Gate, Pass, Rates, Role};
+use crate::audit::{Audit, Entry, Event};
 use crate::database::Database;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -24,6 +25,12 @@ pub struct App {
     pub settings: Arc<Settings>,
     /// The databases.
     pub registry: Arc<Registry>,
+    /// Who may come in.
+    pub gate: Gate,
+    /// How much one caller may ask for.
+    pub rates: Arc<Rates>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// One permit for each socket that may be open.
@@ -40,9 +47,37 @@ impl App {
     /// Whether a caller may act in a role, on a database or on the server as a whole.
     ///
     /// # Errors
-    /// [`ApiError::Denied`].
-    pub fn check(&self, caller: &Caller, database: Option<&DatabaseName>, need: Role) -> Result<Role, ApiError> {
-        Ok(caller.check(&self.settings.access, self.settings.dev, database, need)?)
+    /// [`ApiError::Denied`], [`ApiError::Throttled`].
+    pub fn check(&self, caller: &Caller, database: Option<&DatabaseName>, need: Role) -> Result<Pass, ApiError> {
+        let checked = caller.check(&self.gate.now(), self.settings.dev, database, need).map_err(ApiError::from);
+        let checked = checked.and_then(|pass| {
+            self.rates.admitted(&pass.who)?;
+            Ok(pass)
+        });
+        if let Err(error) = &checked {
+            self.audit.write(self.entry(Event::Refuse, caller, database).with("code", error.code()));
+        }
+        checked
+    }
+
+    /// The same with the token of a hello.
+    ///
+    /// # Errors
+    /// [`ApiError::Denied`], [`ApiError::Throttled`].
+    pub fn check_hello(&self, target: &Target, token: &str) -> Result<Pass, ApiError> {
+        let (access, dev, name) = (self.gate.now(), self.settings.dev, Some(&target.name));
+        let pass = target.caller.check_token(&access, dev, name, Role::Read, token)?;
+        self.rates.admitted(&pass.who)?;
+        Ok(pass)
+    }
+
+    /// A line of the audit log about a request.
+    pub fn entry(&self, event: Event, caller: &Caller, database: Option<&DatabaseName>) -> Entry {
+        let entry = Entry::new(event).address(caller.address);
+        match database {
+            Some(name) => entry.database(name),
+            None => entry,
+        }
     }
 
     /// A database for a caller who may act on it in a role.
@@ -62,12 +97,13 @@ impl FromRequestParts<App> for Caller {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         // Without an address nobody is local.
         let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        Ok(Caller::of(peer, &parts.headers, &app.settings.origins))
+        let settings = &app.settings;
+        Ok(Caller::of(peer, &parts.headers, &settings.origins, &settings.trusted_proxies))
     }
 }
 
 /// The database that a route is about, and who asks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// The database's name, valid; whether there is one isn't known yet.
     pub name: DatabaseName,

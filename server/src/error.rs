@@ -5,6 +5,8 @@
 //!
 //! Every error is `{"error": {"code": "...", "sentence": "...", "details": {...}}}`. Codes are kept for ever.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +15,7 @@ use greenlight_core::replica::{Fault, FaultKind};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::access::Denied;
+use crate::access::{Denied, Throttled};
 use crate::name::NameError;
 
 /// Why a request fails.
@@ -61,6 +63,9 @@ pub enum ApiError {
     /// The requested part of a file isn't there.
     #[error("the file is {0} bytes long")]
     Range(u64),
+    /// This caller asks for too much; how long to wait.
+    #[error("too many requests: wait {} seconds", retry_after(*.0))]
+    Throttled(Duration),
     /// Too much is under way.
     #[error("this server has too much to do; try again later")]
     Overloaded,
@@ -81,7 +86,23 @@ impl From<Fault> for ApiError {
     }
 }
 
+impl From<Throttled> for ApiError {
+    fn from(Throttled(wait): Throttled) -> Self {
+        Self::Throttled(wait)
+    }
+}
+
+/// Whole seconds, and at least one.
+fn retry_after(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0).max(u64::from(wait.is_zero()))
+}
+
 impl ApiError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.outward().1
+    }
+
     /// Status and stable code.
     fn outward(&self) -> (StatusCode, &'static str) {
         match self {
@@ -89,7 +110,9 @@ impl ApiError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Name(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
             Self::UnknownDatabase(_) => (StatusCode::NOT_FOUND, "unknown_database"),
-            Self::Denied(Denied::Unauthorized) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Denied(Denied::Unauthorized | Denied::Expired | Denied::Revoked) => {
+                (StatusCode::UNAUTHORIZED, "unauthorized")
+            }
             Self::Denied(Denied::Forbidden(_)) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Denied(Denied::Development) => (StatusCode::FORBIDDEN, "development_only"),
             Self::Denied(Denied::Origin) => (StatusCode::FORBIDDEN, "origin"),
@@ -102,6 +125,7 @@ impl ApiError {
             Self::SqlParams(_) => (StatusCode::BAD_REQUEST, "sql_params"),
             Self::SqlLimit(_) => (StatusCode::BAD_REQUEST, "sql_limit"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
+            Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -116,6 +140,7 @@ impl ApiError {
             Self::Denied(Denied::Forbidden(role)) => json!({ "role": role.word() }),
             Self::TooLarge(limit) => json!({ "limit_bytes": limit }),
             Self::Range(length) => json!({ "length_bytes": length }),
+            Self::Throttled(wait) => json!({ "retry_after_seconds": retry_after(*wait) }),
             _ => json!({}),
         }
     }
@@ -124,7 +149,7 @@ impl ApiError {
     pub fn to_refuse(&self) -> Refuse {
         let code = match self {
             Self::Name(_) | Self::UnknownDatabase(_) => RefuseCode::UnknownDatabase,
-            Self::Denied(Denied::Unauthorized) => RefuseCode::Unauthorized,
+            Self::Denied(Denied::Unauthorized | Denied::Expired | Denied::Revoked) => RefuseCode::Unauthorized,
             Self::Denied(_) => RefuseCode::Forbidden,
             _ => RefuseCode::Unavailable,
         };
@@ -140,6 +165,7 @@ fn store(kind: FaultKind) -> (StatusCode, &'static str) {
         FaultKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "corrupt"),
         FaultKind::Io => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
         FaultKind::OutOfOrder => (StatusCode::CONFLICT, "out_of_order"),
+        FaultKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
         FaultKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
@@ -155,8 +181,11 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
-            Self::Denied(Denied::Unauthorized) => {
+            Self::Denied(Denied::Unauthorized | Denied::Expired | Denied::Revoked) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Throttled(wait) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(wait)));
             }
             Self::Range(length) => {
                 headers.insert(header::CONTENT_RANGE, content_range_of(length));

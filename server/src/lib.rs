@@ -13,6 +13,7 @@
 //! ```
 
 pub mod access;
+pub mod audit;
 pub mod clock;
 pub mod database;
 pub mod demo;
@@ -25,6 +26,7 @@ pub mod name;
 pub mod registry;
 pub mod restore;
 pub mod settings;
+pub mod token;
 
 mod app;
 mod routes;
@@ -40,7 +42,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
+use access::{Gate, Rates};
 use app::App;
+use audit::{Audit, Entry, Event};
 use limits::STOP_LIMIT;
 use lock::{FolderLock, LockError};
 use metrics::Metrics;
@@ -60,6 +64,9 @@ pub enum RunError {
     /// A database of the folder is being put back.
     #[error("a database of the data folder is being restored: try again when that is done")]
     Restoring,
+    /// The audit log can't be opened.
+    #[error("the audit log can't be written: {0}")]
+    Audit(std::io::Error),
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -97,6 +104,10 @@ pub async fn run(
         LockError::Held => RunError::Restoring,
         LockError::File(error) => FolderError::Data(error).into(),
     })?;
+    let (gate, watching_access) = Gate::open(&settings)?;
+    let audit = Arc::new(Audit::open(&settings.audit_file()).map_err(RunError::Audit)?);
+    audit.write(Entry::new(Event::Start).with("version", env!("CARGO_PKG_VERSION")));
+    let rates = Arc::new(Rates::new(&settings.rates));
     let snapshots = Arc::new(routes::Snapshots::new(&settings.data).map_err(FolderError::Data)?);
     registry.open_existing().await?;
     let watching = watcher::watch(&settings.data, settings.poll, registry.clone()).map_err(RunError::Watch)?;
@@ -104,7 +115,18 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
     let sockets = Arc::new(Semaphore::new(settings.max_sockets));
-    let app = App { settings, registry: registry.clone(), metrics, sockets, stopping, alive, snapshots };
+    let app = App {
+        settings,
+        registry: registry.clone(),
+        gate,
+        rates,
+        audit: audit.clone(),
+        metrics,
+        sockets,
+        stopping,
+        alive,
+        snapshots,
+    };
     let router = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
 
     let listener = listener.tap_io(|connection| {
@@ -129,10 +151,12 @@ pub async fn run(
     };
     stop.send_replace(true);
     drop(watching);
+    watching_access.abort();
     // Sockets hold a sender each; when the last is gone this ends.
     if timeout(STOP_LIMIT, ended.recv()).await.is_err() {
         tracing::warn!("some sockets did not end in time");
     }
     registry.close(STOP_LIMIT).await;
+    audit.write(Entry::new(Event::Stop));
     result
 }

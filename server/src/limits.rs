@@ -57,3 +57,34 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub const FILE_BLOCK_BYTES: usize = 64 * 1024;
 /// Largest schema file, in bytes.
 pub const SCHEMA_FILE_BYTES: u64 = 1024 * 1024;
+
+/// How often the files of tokens and keys are looked at: a revoked token is out within two of these.
+pub const ACCESS_POLL: Duration = Duration::from_secs(1);
+/// By how much the clocks of those who sign tokens may differ from ours.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// Longest signed token that is looked at, in bytes.
+pub const JWT_BYTES: usize = 8 * 1024;
+/// Most rights that one signed token may name.
+pub const JWT_RIGHTS: usize = 64;
+/// Most keys that tokens may be signed with.
+pub const JWT_KEYS: usize = 32;
+/// Shortest secret of HS256, in bytes: as long as its digest (RFC 7518, section 3.2).
+pub const JWT_SECRET_BYTES: usize = 32;
+/// Largest file of keys, in bytes.
+pub const JWK_FILE_BYTES: u64 = 256 * 1024;
+/// Most tokens in the file of tokens.
+pub const TOKENS: usize = 10_000;
+/// Longest name of a token, in bytes.
+pub const TOKEN_NAME_BYTES: usize = 100;
+/// Most subjects whose signed tokens are revoked.
+pub const REVOKED_SUBJECTS: usize = 10_000;
+/// Largest file of tokens, in bytes: as many as are taken.
+pub const TOKEN_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Callers whose rates are remembered before those who have been quiet are forgotten.
+pub const RATE_KEYS: usize = 100_000;
+/// Largest file of the audit log, in bytes; it is then set aside.
+pub const AUDIT_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Files of the audit log that were set aside and are kept.
+pub const AUDIT_FILES: usize = 8;
+/// Refusals of one code that the audit log takes in one minute; the rest are counted, so that strangers can't wash it out.
+pub const AUDIT_REFUSALS: u32 = 60;

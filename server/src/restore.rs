@@ -10,12 +10,13 @@ use greenlight_core::replica::Fault;
 use greenlight_store::{RestorePlan, RestoreStep, Restored};
 use thiserror::Error;
 
+use crate::audit::{Audit, Entry, Event};
 use crate::clock;
 use crate::database::backups;
 use crate::limits::RESTORE_WAIT;
 use crate::lock::{FolderLock, LockError};
 use crate::name::{DatabaseName, NameError};
-use crate::settings::{FileSettings, SettingsError};
+use crate::settings::{FileSettings, SettingsError, audit_file_in};
 
 pub use greenlight_store::RestoreError as StoreRestoreError;
 
@@ -120,6 +121,25 @@ fn data_folder(flags: &RestoreFlags) -> Result<PathBuf, RestoreError> {
     let missing =
         SettingsError::Missing { name: "the folder of databases", flag: "--data", env: "GREENLIGHT_DATA", key: "data" };
     Ok(found.ok_or(missing)?)
+}
+
+/// Notes a restore that was done in the audit log. Where that fails it is said, since the restore stands.
+pub fn audit(flags: &RestoreFlags, restored: &Restored) {
+    let path = match &flags.config {
+        Some(config) => FileSettings::read(config).ok().and_then(|file| file.audit),
+        None => None,
+    };
+    let path = path.or_else(|| data_folder(flags).ok().map(|data| audit_file_in(&data)));
+    let opened = path.map(|path| Audit::open(&path)).transpose();
+    match opened {
+        Ok(Some(audit)) => {
+            let entry = Entry::new(Event::Restore).by_operator().database(&flags.database);
+            let entry = entry.with("from", flags.from.display().to_string()).with("new_lineage", flags.new_lineage);
+            audit.write(entry.with("head", restored.head.version.get()));
+        }
+        Ok(None) => {}
+        Err(error) => tracing::error!("the audit log can't be opened: {error}"),
+    }
 }
 
 /// What is told of a restore that was done.

@@ -30,9 +30,10 @@ mod web;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use crate::access::Caller;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::socket;
@@ -73,9 +74,13 @@ async fn wrong_method() -> ApiError {
     ApiError::Method
 }
 
-async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn count(State(app): State<App>, caller: Caller, request: Request, next: Next) -> Response {
     app.metrics.requests.add(1);
-    let mut response = next.run(request).await;
+    let spared = app.settings.dev && caller.is_local;
+    let mut response = match app.rates.request(&caller) {
+        Err(throttled) if !spared => ApiError::from(throttled).into_response(),
+        _ => next.run(request).await,
+    };
     // Whatever this server sends is what it says it is.
     response
         .headers_mut()

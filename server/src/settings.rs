@@ -6,19 +6,23 @@
 
 mod file;
 mod flags;
+mod rates;
 mod rules;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
+use ipnet::IpNet;
+
 use self::file::TokenSection;
-use crate::access::{Access, Grant, Role, TokenDigest};
+use crate::access::{Access, Grant, Role, TokenDigest, TokenFile};
 
 pub use file::FileSettings;
 pub use flags::{Arguments, Command, Flags, Secret};
+pub use rates::RateSettings;
 pub use rules::{DatabaseRule, Pattern, SchemaChoice};
 
 /// Shortest allowed time between two looks at the files.
@@ -59,8 +63,22 @@ pub struct Settings {
     pub dev: bool,
     /// Which names are databases, of which schema, and whether they may be made. The first match counts.
     pub databases: Vec<DatabaseRule>,
-    /// Who may do what.
+    /// Who may do what, by the configuration alone.
     pub access: Access,
+    /// The file of tokens that `greenlight-server token` keeps; [`Settings::token_file`] says where it is otherwise.
+    pub tokens: Option<PathBuf>,
+    /// A JWK Set: the keys of signed tokens.
+    pub jwks: Option<PathBuf>,
+    /// By whom signed tokens have to be (`iss`); where nothing is said, it isn't looked at.
+    pub jwt_issuer: Option<String>,
+    /// For whom signed tokens have to be (`aud`); where nothing is said, it isn't looked at.
+    pub jwt_audience: Option<String>,
+    /// Networks of proxies that are believed in whose request they forward.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much one caller may ask for.
+    pub rates: RateSettings,
+    /// The audit log; [`Settings::audit_file`] says where it is otherwise.
+    pub audit: Option<PathBuf>,
     /// Origins of pages that may open a socket or write beside the server's own, as `https://shop.example`.
     pub origins: Vec<String>,
     /// Sockets at once over all databases.
@@ -100,8 +118,8 @@ pub enum SettingsError {
     NotToml(String),
     /// The address is reachable by others and nothing says who may come in.
     #[error(
-        "{0} can be reached by others, and no token is configured: add a [[token]] to the configuration file or set \
-         GREENLIGHT_ADMIN_TOKEN, or listen on 127.0.0.1"
+        "{0} can be reached by others, and nothing says who may come in: add a token (greenlight-server token add), \
+         set GREENLIGHT_ADMIN_TOKEN or name a file of keys (jwks), or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
     /// `--dev` and an address beyond loopback.
@@ -110,7 +128,7 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    fn bad(key: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(crate) fn bad(key: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Bad { key: key.into(), why: why.into() }
     }
 }
@@ -128,6 +146,13 @@ impl Settings {
             dev: true,
             databases: Vec::new(),
             access: Access::default(),
+            tokens: None,
+            jwks: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            trusted_proxies: loopback(),
+            rates: RateSettings::default(),
+            audit: None,
             origins: Vec::new(),
             max_sockets: MAX_SOCKETS_DEFAULT,
             policy: DEFAULT_POLICY.to_owned(),
@@ -163,12 +188,29 @@ impl Settings {
             dev: flags.dev.or(file.dev).unwrap_or(false),
             databases: file.database.into_iter().map(DatabaseRule::try_from).collect::<Result<_, _>>()?,
             access: access(file.token, flags.admin_token)?,
+            tokens: flags.tokens.or(file.tokens),
+            jwks: flags.jwks.or(file.jwks),
+            jwt_issuer: file.jwt_issuer,
+            jwt_audience: file.jwt_audience,
+            trusted_proxies: file.trusted_proxies.map_or_else(|| Ok(loopback()), networks)?,
+            rates: file.rates.try_into()?,
+            audit: flags.audit.or(file.audit),
             origins: origins(if flags.origin.is_empty() { file.origins } else { flags.origin })?,
             max_sockets: flags.max_sockets.or(file.max_sockets).unwrap_or(MAX_SOCKETS_DEFAULT),
             policy: file.content_security_policy.unwrap_or_else(|| DEFAULT_POLICY.to_owned()),
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Where the file of tokens is.
+    pub fn token_file(&self) -> PathBuf {
+        self.tokens.clone().unwrap_or_else(|| token_file_in(&self.data))
+    }
+
+    /// Where the audit log is.
+    pub fn audit_file(&self) -> PathBuf {
+        self.audit.clone().unwrap_or_else(|| audit_file_in(&self.data))
     }
 
     /// Checks what spans several values, and that named folders and files are there.
@@ -180,8 +222,11 @@ impl Settings {
         if self.dev && !loopback {
             return Err(SettingsError::DevBeyondLoopback(self.listen));
         }
-        if !loopback && self.access.is_empty() {
-            return Err(SettingsError::Open(self.listen));
+        if !loopback && self.access.is_empty() && self.jwks.is_none() {
+            let file = TokenFile::read(&self.token_file());
+            if file.map_err(|error| SettingsError::bad("tokens", error.to_string()))?.tokens.is_empty() {
+                return Err(SettingsError::Open(self.listen));
+            }
         }
         if !self.schemas.is_dir() {
             return Err(SettingsError::bad("schemas", "there is no such folder"));
@@ -202,6 +247,32 @@ impl Settings {
     }
 }
 
+/// A leading dot is no database's name.
+pub(crate) fn token_file_in(data: &Path) -> PathBuf {
+    data.join(".tokens.json")
+}
+
+/// A leading dot is no database's name.
+pub(crate) fn audit_file_in(data: &Path) -> PathBuf {
+    data.join(".audit.jsonl")
+}
+
+/// What is believed where nothing is said: a proxy on this machine.
+fn loopback() -> Vec<IpNet> {
+    [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].map(IpNet::from).to_vec()
+}
+
+fn networks(list: Vec<String>) -> Result<Vec<IpNet>, SettingsError> {
+    let network = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+    let read = |text: String| {
+        network(&text).ok_or_else(|| {
+            let why = format!("`{text}` is neither an address nor a network such as 10.0.0.0/8");
+            SettingsError::bad("trusted_proxies", why)
+        })
+    };
+    list.into_iter().map(read).collect()
+}
+
 fn address(text: Option<String>) -> Result<SocketAddr, SettingsError> {
     let text = text.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     text.parse().map_err(|_| {
@@ -218,14 +289,14 @@ fn access(sections: Vec<TokenSection>, admin_token: Option<Secret>) -> Result<Ac
         let digest = TokenDigest::from_hex(&section.sha256).ok_or_else(|| {
             SettingsError::bad("token.sha256", "it is not 64 hexadecimal digits: printf %s TOKEN | sha256sum")
         })?;
-        grants.push(Grant { databases: Pattern::new(&section.database, "token.database")?, role, digest });
+        let databases = Pattern::new(&section.database, "token.database")?;
+        grants.push(Grant { databases, role, digest, expires: None });
     }
     if let Some(Secret(token)) = admin_token {
         if token.len() < MIN_TOKEN_BYTES {
             return Err(SettingsError::bad("GREENLIGHT_ADMIN_TOKEN", format!("use at least {MIN_TOKEN_BYTES} bytes")));
         }
-        let databases = Pattern::new("*", "GREENLIGHT_ADMIN_TOKEN")?;
-        grants.push(Grant { databases, role: Role::Admin, digest: TokenDigest::of(&token) });
+        grants.push(Grant::new("*", Role::Admin, &token)?);
     }
     Ok(Access::new(grants))
 }

@@ -13,21 +13,22 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use greenlight_core::Now;
 use greenlight_core::limits::MAX_FRAME_BYTES;
 use greenlight_core::protocol::{CloseCode, Hello, Refuse, RefuseCode, SUBPROTOCOL};
 use greenlight_core::replica::{Applied, Chunk, DigestScope, Digests, Fault};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::access::{Caller, Denied, Role};
+use crate::access::{Access, Denied, Pass, Role, SocketPlace};
 use crate::app::{App, Target};
+use crate::audit::Event as Audited;
 use crate::clock;
 use crate::database::{Control, Database, Published, Registration};
 use crate::error::ApiError;
-use crate::limits::{CLOSE_LIMIT, CLOSE_REASON_BYTES, OUTGOING_FRAMES, WRITE_LIMIT};
+use crate::limits::{ACCESS_POLL, CLOSE_LIMIT, CLOSE_REASON_BYTES, OUTGOING_FRAMES, WRITE_LIMIT};
 use crate::metrics::Metrics;
-use crate::name::DatabaseName;
 use greenlight_core::protocol::WriterState;
 
 /// `GET /{db}/sync`. Who may do what is decided when the hello comes, since it carries the token; pages of other
@@ -47,21 +48,22 @@ pub(crate) async fn upgrade(
     if upgrade.selected_protocol().is_none() {
         return Err(ApiError::NotASocket);
     }
-    let permit = app.sockets.clone().try_acquire_owned();
+    let place = app.rates.socket(target.caller.address);
+    let permit = app.sockets.clone().try_acquire_owned().ok().zip(place);
     let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
     Ok(upgrade.on_upgrade(move |socket| async move {
         app.metrics.sockets_opened.add(1);
         let metrics = app.metrics.clone();
         match permit {
-            Ok(permit) => Driver::new(app, target, socket, permit).run().await,
-            Err(_) => turn_away(socket).await,
+            Some(permit) => Driver::new(app, target, socket, permit).run().await,
+            None => turn_away(socket).await,
         }
         metrics.sockets_closed.add(1);
     }))
 }
 
 async fn turn_away(mut socket: WebSocket) {
-    let close = close_message(CloseCode::Overloaded, "this server has as many connections as it takes");
+    let close = close_message(CloseCode::Overloaded, "this server has as many connections as it takes, or of you");
     if matches!(timeout(WRITE_LIMIT, socket.send(close)).await, Ok(Ok(()))) {
         // The answer to the closing frame; whatever comes, or nothing, ends it.
         drop(timeout(CLOSE_LIMIT, socket.recv()).await);
@@ -70,7 +72,7 @@ async fn turn_away(mut socket: WebSocket) {
 
 /// What comes back of work that the session asked for.
 enum Done {
-    Greeted(Result<Greeting, Refuse>, Option<Welcomed>),
+    Greeted(Box<Result<(Greeting, Welcomed), ApiError>>),
     Read(Result<Chunk, Fault>),
     Applied(Result<Applied, Fault>),
     Digested(Digests),
@@ -84,6 +86,8 @@ struct Welcomed {
     writer: watch::Receiver<WriterState>,
     /// That of the handshake.
     generation: u64,
+    pass: Pass,
+    access: watch::Receiver<Arc<Access>>,
 }
 
 /// What happens next.
@@ -93,6 +97,10 @@ enum Event {
     Head,
     Writer,
     Control(Control),
+    /// Tokens changed, or this one's time is over.
+    Access,
+    /// What was too much has been waited for.
+    Rested,
     Timeout,
     Stop,
     /// The writing half has ended.
@@ -101,8 +109,7 @@ enum Event {
 
 struct Driver {
     app: App,
-    name: DatabaseName,
-    caller: Caller,
+    target: Target,
     session: ServerSession,
     incoming: SplitStream<WebSocket>,
     outgoing: mpsc::Sender<Message>,
@@ -110,25 +117,30 @@ struct Driver {
     /// At most one each of greeting, reading and applying: the session sees to that.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     welcomed: Option<Welcomed>,
+    /// The code of a refusal; unless something else is found it is that the two databases don't fit.
+    refused: &'static str,
+    /// Until when nothing is read, because more came than one caller may send; and how many bytes that were.
+    resting: Option<(Instant, usize)>,
     stopping: bool,
     _alive: mpsc::Sender<()>,
-    _permit: OwnedSemaphorePermit,
+    _permit: (OwnedSemaphorePermit, SocketPlace),
 }
 
 impl Driver {
-    fn new(app: App, target: Target, socket: WebSocket, permit: OwnedSemaphorePermit) -> Self {
+    fn new(app: App, target: Target, socket: WebSocket, permit: (OwnedSemaphorePermit, SocketPlace)) -> Self {
         let (sink, incoming) = socket.split();
         let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
         let writing = tokio::spawn(write(sink, frames, app.metrics.clone()));
         Self {
-            name: target.name,
-            caller: target.caller,
+            target,
             session: ServerSession::new(clock::now()),
             incoming,
             outgoing,
             writing,
             work: FuturesUnordered::new(),
             welcomed: None,
+            refused: "incompatible",
+            resting: None,
             stopping: false,
             _alive: app.alive.clone(),
             _permit: permit,
@@ -149,9 +161,18 @@ impl Driver {
                 Event::Control(Control::Replaced) => {
                     return self.close(CloseCode::StoreFailed, "another file came into the database's place").await;
                 }
+                Event::Access => {
+                    if let Some(word) = self.access_changed() {
+                        return self.close(CloseCode::GoingAway, word).await;
+                    }
+                }
                 event => self.handle(event),
             }
             if let Some((code, reason)) = self.drain().await {
+                if code == CloseCode::Refused {
+                    let entry = self.app.entry(Audited::Refuse, &self.target.caller, Some(&self.target.name));
+                    self.app.audit.write(entry.with("code", self.refused).with("why", &*reason));
+                }
                 return self.close(code, &reason).await;
             }
             if self.stopping && self.work.is_empty() {
@@ -167,8 +188,10 @@ impl Driver {
         let wait = self.session.wake_at().map(|then| clock::until(clock::now(), then));
         let mut stop = self.app.stopping.clone();
         let listening = !self.stopping;
+        let rest = self.resting.map(|(until, _)| until);
         tokio::select! {
-            frame = self.incoming.next(), if listening => Event::Frame(frame),
+            frame = self.incoming.next(), if listening && rest.is_none() => Event::Frame(frame),
+            () = sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => Event::Rested,
             Some(done) = self.work.next(), if !self.work.is_empty() => Event::Done(done),
             event = word(&mut self.welcomed) => event,
             () = sleep(wait.unwrap_or_default()), if wait.is_some() => Event::Timeout,
@@ -184,14 +207,21 @@ impl Driver {
                 self.app.metrics.frames_in.add(1);
                 self.app.metrics.bytes_in.add(frame.len() as u64);
                 self.session.handle_frame(now, &frame);
+                self.rest(frame.len());
             }
             Event::Frame(Some(Ok(Message::Text(_)))) => self.session.handle_malformed(now, "a text message"),
             // The WebSocket's own pings are answered below this.
-            Event::Frame(_) | Event::Stop | Event::Broken | Event::Control(Control::Lost | Control::Replaced) => {}
-            Event::Done(Done::Greeted(greeting, welcomed)) => {
-                self.welcomed = welcomed;
-                self.session.handle_greeting(now, greeting);
+            Event::Frame(_)
+            | Event::Stop
+            | Event::Broken
+            | Event::Access
+            | Event::Control(Control::Lost | Control::Replaced) => {}
+            Event::Rested => {
+                if let Some((_, owed)) = self.resting.take() {
+                    self.rest(owed);
+                }
             }
+            Event::Done(Done::Greeted(greeted)) => self.greeted(now, *greeted),
             Event::Done(Done::Read(chunk)) => self.session.handle_chunk(now, chunk),
             Event::Done(Done::Applied(result)) => self.session.handle_applied(now, result),
             Event::Done(Done::Digested(digests)) => self.session.handle_digests(now, digests),
@@ -224,7 +254,7 @@ impl Driver {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Greet(hello) => {
-                    let greet = greet(self.app.clone(), self.name.clone(), self.caller.clone(), hello);
+                    let greet = greet(self.app.clone(), self.target.clone(), hello);
                     self.work.push(greet.boxed());
                 }
                 Output::Read(request) => {
@@ -240,7 +270,7 @@ impl Driver {
                     let welcomed = self.welcomed.as_ref()?;
                     if let DigestScope::Rows(table, _) = &scope {
                         let site = self.session.report().map(|report| report.site);
-                        tracing::warn!(database = %self.name, ?site, %table, "a client's rows differ");
+                        tracing::warn!(database = %self.target.name, ?site, %table, "a client's rows differ");
                     }
                     let database = welcomed.database.clone();
                     self.work.push(async move { Done::Digested(database.digest(scope).await) }.boxed());
@@ -258,9 +288,56 @@ impl Driver {
         None
     }
 
+    fn greeted(&mut self, now: Now, greeted: Result<(Greeting, Welcomed), ApiError>) {
+        let greeting = match greeted {
+            Ok((greeting, welcomed)) => {
+                self.welcomed = Some(welcomed);
+                Ok(greeting)
+            }
+            Err(error) => {
+                self.refused = error.code();
+                Err(error.to_refuse())
+            }
+        };
+        self.session.handle_greeting(now, greeting);
+    }
+
+    /// Reads on only when the sender's share allows for what just came.
+    fn rest(&mut self, bytes: usize) {
+        let Some(welcomed) = &self.welcomed else { return };
+        let wait = self.app.rates.bytes(&welcomed.pass.who, bytes);
+        self.resting = (!wait.is_zero()).then(|| (Instant::now() + wait, bytes));
+    }
+
+    /// Asks again what this socket's token allows: goes on, refuses, or, where it allows something else now, says why
+    /// to dial again.
+    fn access_changed(&mut self) -> Option<&'static str> {
+        let welcomed = self.welcomed.as_mut()?;
+        let renewed = welcomed.access.borrow_and_update().renew(&welcomed.pass, &self.target.name);
+        let entry = self.app.entry(Audited::CloseAccess, &self.target.caller, Some(&self.target.name));
+        let entry = entry.by(&welcomed.pass);
+        match renewed {
+            Ok(pass) if pass.role == welcomed.pass.role => {
+                welcomed.pass = pass;
+                None
+            }
+            Ok(pass) => {
+                self.app.audit.write(entry.with("now", pass.role.word()));
+                Some("what this token allows has changed")
+            }
+            Err(denied) => {
+                let error = ApiError::from(denied);
+                self.app.audit.write(entry.with("code", error.code()).with("why", denied.to_string()));
+                self.refused = error.code();
+                self.session.handle_refuse(clock::now(), error.to_refuse());
+                None
+            }
+        }
+    }
+
     /// A frame that can't be taken: too large, or not a WebSocket's.
     async fn broken(self, error: &axum::Error) {
-        tracing::debug!(database = %self.name, "a socket broke: {error}");
+        tracing::debug!(database = %self.target.name, "a socket broke: {error}");
         if error.to_string().contains("too long") {
             let reason = format!("a message is larger than {MAX_FRAME_BYTES} bytes");
             self.close(CloseCode::TooBig, &reason).await;
@@ -294,29 +371,36 @@ async fn word(welcomed: &mut Option<Welcomed>) -> Event {
         Ok(()) = welcomed.published.changed() => Event::Head,
         Ok(()) = welcomed.writer.changed() => Event::Writer,
         control = welcomed.registration.word() => Event::Control(control),
+        Ok(()) = welcomed.access.changed() => Event::Access,
+        () = over(welcomed.pass.expires) => Event::Access,
         else => std::future::pending().await,
     }
 }
 
-/// Answers a hello: who is it, may they, which database, and what does it know of them.
-async fn greet(app: App, name: DatabaseName, caller: Caller, hello: Box<Hello>) -> Done {
-    match welcome(&app, &name, &caller, &hello).await {
-        Ok((greeting, welcomed)) => Done::Greeted(Ok(greeting), Some(welcomed)),
-        Err(error) => {
-            tracing::info!(database = %name, site = %hello.site, "refused: {error}");
-            Done::Greeted(Err(error.to_refuse()), None)
-        }
+/// Ends when a moment has come, seconds since 1970; never without one. The wall clock is looked at again and again,
+/// since it may be set and the machine may sleep.
+async fn over(expires: Option<i64>) {
+    let Some(expires) = expires else { return std::future::pending().await };
+    while clock::wall_ms() / 1000 < expires {
+        sleep(ACCESS_POLL).await;
     }
 }
 
-async fn welcome(
-    app: &App,
-    name: &DatabaseName,
-    caller: &Caller,
-    hello: &Hello,
-) -> Result<(Greeting, Welcomed), ApiError> {
-    let settings = &app.settings;
-    let role = caller.check_token(&settings.access, settings.dev, Some(name), Role::Read, &hello.token)?;
+/// Answers a hello: who is it, may they, which database, and what does it know of them.
+async fn greet(app: App, target: Target, hello: Box<Hello>) -> Done {
+    let welcomed = welcome(&app, &target, &hello).await;
+    if let Err(error) = &welcomed {
+        tracing::info!(database = %target.name, site = %hello.site, "refused: {error}");
+    }
+    Done::Greeted(Box::new(welcomed))
+}
+
+async fn welcome(app: &App, target: &Target, hello: &Hello) -> Result<(Greeting, Welcomed), ApiError> {
+    let name = &target.name;
+    // What changes from here on is told.
+    let mut access = app.gate.subscribe();
+    access.mark_unchanged();
+    let pass = app.check_hello(target, &hello.token)?;
     let mut database = app.registry.get(name).await?;
     if !database.is_alive_now().await {
         // Another file came into its place, which nobody has noticed before.
@@ -329,8 +413,10 @@ async fn welcome(
     let registration = database.roster().register(hello.site);
     let writer = database.pulse().await;
     let (facts, peer) = database.greet(hello.site, hello.cursor).await?;
-    let greeting = Greeting { facts, peer, writer, may_write: role >= Role::Write };
-    Ok((greeting, Welcomed { database, registration, published, writer: writer_word, generation }))
+    let greeting = Greeting { facts, peer, writer, may_write: pass.role >= Role::Write };
+    let entry = app.entry(Audited::Connect, &target.caller, Some(name)).by(&pass);
+    app.audit.write(entry.with("site", hello.site.to_hex()).with("agent", &*hello.agent));
+    Ok((greeting, Welcomed { database, registration, published, writer: writer_word, generation, pass, access }))
 }
 
 /// The writing half: one message at a time, each within its limit. Ends with the queue or with the socket.

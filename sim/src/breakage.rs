@@ -106,14 +106,14 @@ impl ClientStore for BrokenClient<'_> {
         self.counted(outbox)
     }
 
-    fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
+    fn adopt(&mut self, lineage: Lineage, held: Bound, may_write: bool) -> Result<(), Fault> {
         if self.is(Breakage::TornRangeForgotten)
             && let Some(database) = self.database.real()
         {
             let forget = "UPDATE greenlight_state SET value = 0 WHERE key = 'torn'";
             database.connection().execute(forget, []).map_err(|error| internal(&error))?;
         }
-        self.database.adopt(lineage, held)
+        self.database.adopt(lineage, held, may_write)
     }
 
     fn was_sent(&mut self, bound: Bound) -> Result<bool, Fault> {

@@ -186,6 +186,7 @@ impl ClientStore for ClientDatabase {
             lineage: state::followed(conn)?,
             cursor: state::cursor(conn)?,
             acknowledged: state::acknowledged(conn)?,
+            read_only: state::is_read_only(conn)?,
             outbox,
         })
     }
@@ -201,7 +202,7 @@ impl ClientStore for ClientDatabase {
         Ok(counted)
     }
 
-    fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
+    fn adopt(&mut self, lineage: Lineage, held: Bound, may_write: bool) -> Result<(), Fault> {
         let settled = self.settled.min(held.version);
         self.write(|database| {
             let conn = &database.conn;
@@ -215,6 +216,7 @@ impl ClientStore for ClientDatabase {
             }
             state::set(conn, key::SERVER, &lineage.site_id.0[..])?;
             state::set(conn, key::EPOCH, lineage.epoch.0 as i64)?;
+            state::set(conn, key::READ_ONLY, i64::from(!may_write))?;
             state::set(conn, key::SETTLED, settled.to_sql())?;
             state::set_acknowledged(conn, held)
         })?;

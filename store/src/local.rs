@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: step 1 of a write. Never reports a write as failed that is on disk.
 
-use greenlight_core::replica::{ClientStore, Fault, Outbox};
+use greenlight_core::replica::{ClientStore, Fault, FaultKind, Outbox};
 use greenlight_core::{Value, Version};
 use rusqlite::Connection;
 
@@ -152,6 +152,10 @@ impl ClientDatabase {
         let tables = self.database.changed_above(before)?;
         if tables.is_empty() {
             return Ok(tables);
+        }
+        if state::is_read_only(&self.database.conn)? {
+            let message = "this database may only be read: its server takes no changes from here".to_owned();
+            return Err(Fault { kind: FaultKind::Forbidden, message });
         }
         if let Some(sentence) = self.database.wide_key(before)? {
             return Err(internal(sentence));

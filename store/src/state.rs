@@ -46,6 +46,8 @@ pub(crate) mod key {
     pub(crate) const PREPARED_VERSION: &str = "prepared_version";
     /// Client: that bound's tag.
     pub(crate) const PREPARED_TAG: &str = "prepared_tag";
+    /// Client: not zero where the server said that it may only read.
+    pub(crate) const READ_ONLY: &str = "read_only";
     /// Client: up to this version there is no own change above the acknowledgement.
     pub(crate) const SETTLED: &str = "settled";
 }
@@ -97,6 +99,11 @@ DELETE FROM greenlight_quarantine;
 DELETE FROM greenlight_held;
 DELETE FROM greenlight_left_out;
 ";
+
+/// Whether the server last said that this client may only read.
+pub(crate) fn is_read_only(conn: &Connection) -> Result<bool, Fault> {
+    Ok(get::<i64>(conn, key::READ_ONLY)?.is_some_and(|note| note != 0))
+}
 
 /// Reads a value; `None` where it was never set.
 pub(crate) fn get<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, Fault> {

@@ -1,7 +1,7 @@
 // Opens the shop's database, as the address says. For trying things out and for tests:
 //   ?db=NAME      another database than "shop"
 //   ?server=URL   another server than the one that served the page
-//   ?token=TOKEN  kept in this browser and taken out of the address
+//   #token=TOKEN  kept in this browser and taken out of the address; no server ever gets to see it there
 //   ?memory=always|fallback   hold the database in memory (always, or where the browser can't keep files)
 
 import { type Greenlight, open, type OpenOptions } from "greenlight-client";
@@ -28,10 +28,11 @@ export function setToken(value: string): void {
 /** What the address asks for. A token found there moves to this browser's storage. */
 function options(): OpenOptions {
   const address = new URL(location.href);
-  const given = address.searchParams.get("token");
+  const fragment = new URLSearchParams(address.hash.slice(1));
+  const given = fragment.get("token");
   if (given !== null) {
     setToken(given);
-    address.searchParams.delete("token");
+    address.hash = "";
     history.replaceState(null, "", address);
   }
   const memory = address.searchParams.get("memory");

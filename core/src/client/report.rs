@@ -7,6 +7,9 @@ use crate::limits::{CONNECT_LIMIT, IDLE_LIMIT, WELCOME_GIVE_UP};
 use crate::status::{Diagnostics, Facts, Link, Pending, Reason, ServerSeen, Status, StatusState};
 use crate::time::Now;
 
+/// The sentence of a solid green light where nothing may be written.
+const READ_ONLY: &str = "Everything on the server is here. You may read it, but not change it.";
+
 /// A sentence without its full stop, to be joined to another.
 fn bare(sentence: &str) -> &str {
     sentence.trim_end_matches('.')
@@ -51,6 +54,7 @@ impl ClientSession {
             None if reason == Reason::Synced && self.outbox.left_out > 0 => {
                 format!("{}, but for what was left out by hand.", bare(reason.sentence()))
             }
+            None if reason == Reason::Synced && self.read_only => READ_ONLY.to_owned(),
             None => reason.sentence().to_owned(),
         };
         Status {
@@ -72,6 +76,7 @@ impl ClientSession {
             quarantined: self.outbox.quarantined,
             held_aside: self.outbox.held_aside,
             left_out: self.outbox.left_out,
+            read_only: self.read_only,
             diagnostics: self.diagnostics(),
         }
     }

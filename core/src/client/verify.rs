@@ -272,8 +272,8 @@ impl ClientSession {
         match self.verifier.repairs {
             // Both have everything from the other once more: merging decides.
             1 => self.request(StoreRequest::ForgetCursor),
-            // Values that the merge takes for equal.
-            2 => self.request(StoreRequest::Rewrite(rows)),
+            // Values that the merge takes for equal. It is a write, which somebody else has to make.
+            2 if !self.read_only => self.request(StoreRequest::Rewrite(rows)),
             _ => {}
         }
     }

@@ -208,6 +208,7 @@ fn encode_welcome(welcome: &Welcome) -> Vec<u8> {
     put_mark(&mut out, welcome.head.version, welcome.head.tag);
     put_mark(&mut out, welcome.held.version, welcome.held.tag);
     put_flag(&mut out, welcome.cursor_known);
+    put_flag(&mut out, welcome.may_write);
     out.byte(welcome.writer.number());
     out.into_vec()
 }
@@ -222,6 +223,7 @@ fn decode_welcome(input: &mut Reader<'_>) -> Result<Welcome, WireError> {
         head: take_cursor(input, "head")?,
         held: take_bound(input, "held")?,
         cursor_known: take_flag(input, "cursor known")?,
+        may_write: take_flag(input, "may write")?,
         writer: take_writer(input)?,
     })
 }

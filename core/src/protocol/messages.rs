@@ -68,6 +68,8 @@ pub struct Welcome {
     pub held: Bound,
     /// Whether the client's cursor is a place in its history.
     pub cursor_known: bool,
+    /// Whether the token allows the client to send changes.
+    pub may_write: bool,
     /// Whether its writer can commit.
     pub writer: WriterState,
 }

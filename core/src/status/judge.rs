@@ -117,7 +117,7 @@ fn incompatible(facts: &Facts) -> Option<Reason> {
 fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
     match facts.fault {
         Some(FaultKind::Full) => return Some(Reason::StorageFull),
-        Some(FaultKind::Busy | FaultKind::OutOfOrder) | None => {}
+        Some(FaultKind::Busy | FaultKind::OutOfOrder | FaultKind::Forbidden) | None => {}
         Some(_) => return Some(Reason::LocalStorage),
     }
     if facts.quarantined > 0 {

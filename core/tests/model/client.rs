@@ -26,6 +26,7 @@ pub(crate) struct ClientModel {
     lineage: Option<Lineage>,
     sent: HashSet<Bound>,
     must_offer: bool,
+    read_only: bool,
     offered: Option<Tag>,
     quarantined: u64,
     held_aside: u64,
@@ -47,6 +48,7 @@ impl ClientModel {
             lineage: None,
             sent: HashSet::new(),
             must_offer: false,
+            read_only: false,
             offered: None,
             quarantined: 0,
             held_aside: 0,
@@ -108,6 +110,7 @@ impl ClientStore for ClientModel {
             lineage: self.lineage,
             cursor: self.cursor,
             acknowledged: self.acknowledged,
+            read_only: self.read_only,
             outbox: self.count(),
         })
     }
@@ -116,8 +119,9 @@ impl ClientStore for ClientModel {
         self.works().map(|()| self.count())
     }
 
-    fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
+    fn adopt(&mut self, lineage: Lineage, held: Bound, may_write: bool) -> Result<(), Fault> {
         self.works()?;
+        self.read_only = !may_write;
         self.lineage = Some(lineage);
         self.acknowledged = held;
         Ok(())
@@ -152,15 +156,16 @@ impl ClientStore for ClientModel {
         self.tags += 1;
         let until = Bound { version: self.count().head, tag: Tag(self.tags) };
         self.sent.insert(until);
-        self.offered = self.must_offer.then_some(until.tag);
-        let (since, to, author) = if self.must_offer {
+        let offer = self.must_offer && !self.read_only;
+        self.offered = offer.then_some(until.tag);
+        let (since, to, author) = if offer {
             (Bound::ZERO, self.rows.head(), Author::Any)
         } else {
             (self.acknowledged, until.version, Author::Own)
         };
         let to = Cursor { version: to, tag: until.tag };
         let read = ReadRequest { since: since.version, until: Some(to), after: None, author };
-        Ok(UploadPlan { since, until, offer: self.must_offer, read })
+        Ok(UploadPlan { since, until, offer, read })
     }
 
     fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault> {

@@ -200,8 +200,8 @@ fn writer() -> impl Strategy<Value = WriterState> {
 /// Any message of a server's.
 pub(crate) fn server_message() -> BoxedStrategy<ServerMessage<Vec<Change>>> {
     let first = (1..=u16::MAX, any::<u64>(), lineage(), schema(), shape());
-    let welcome = (first, cursor(), bound(), any::<bool>(), writer()).prop_map(
-        |((protocol, features, lineage, schema, shape), head, held, cursor_known, writer)| Welcome {
+    let welcome = (first, cursor(), bound(), any::<(bool, bool)>(), writer()).prop_map(
+        |((protocol, features, lineage, schema, shape), head, held, (cursor_known, may_write), writer)| Welcome {
             protocol,
             features,
             lineage,
@@ -210,6 +210,7 @@ pub(crate) fn server_message() -> BoxedStrategy<ServerMessage<Vec<Change>>> {
             head,
             held,
             cursor_known,
+            may_write,
             writer,
         },
     );

@@ -112,6 +112,7 @@ pub(crate) fn welcome() -> Frame {
     .mark("head", 301, 9)
     .mark("held", 12, 5)
     .raw("cursor known", [1])
+    .raw("may write", [1])
     .raw("writer", [0])
 }
 

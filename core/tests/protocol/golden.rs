@@ -123,6 +123,7 @@ fn welcome() {
         head: cursor(300, 9),
         held: bound(2, 5),
         cursor_known: true,
+        may_write: true,
         writer: WriterState::Commits,
     };
     check_server(&golden!("welcome"), &ServerMessage::Welcome(welcome));
@@ -135,6 +136,7 @@ fn welcome() {
         head: Cursor::ZERO,
         held: Bound::ZERO,
         cursor_known: false,
+        may_write: false,
         writer: WriterState::ReadOnly,
     };
     check_server(&golden!("welcome_fork"), &ServerMessage::Welcome(fork));

@@ -58,6 +58,7 @@ fn fields_of_the_handshake() {
     taken(hello().with("agent", text_of(MAX_AGENT_BYTES)), "longest agent");
     refused(hello().with("agent", text_of(MAX_AGENT_BYTES + 1)), TooLarge("agent"));
     refused(welcome().with("cursor known", [2]), Invalid("cursor known"));
+    refused(welcome().with("may write", [2]), Invalid("may write"));
     refused(welcome().with("writer", [5]), Invalid("writer"));
     refused(refuse().with("code", varint(0)), Invalid("code"));
     refused(refuse().with("code", varint(11)), Invalid("code"));

@@ -70,6 +70,7 @@ fn a_page_gets_the_status_in_its_own_spelling() {
         "quarantined": 0,
         "heldAside": 0,
         "leftOut": 0,
+            "readOnly": false,
         "diagnostics": {
             "attempt": 0,
             "earlyCloses": 0,

@@ -377,6 +377,7 @@ fn welcome() -> Welcome {
         head: cursor(3),
         held: Bound::ZERO,
         cursor_known: true,
+        may_write: true,
         writer: WriterState::Commits,
     }
 }

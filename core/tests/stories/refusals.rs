@@ -1,7 +1,7 @@
 //! Stories of being refused: the light says why, in words that help, and goes on by itself once it may.
 
 use greenlight_core::StatusState::{Disconnected, Incompatible, Stuck, Synced, Syncing};
-use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, MAX_TOKEN_BYTES};
+use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, MAX_TOKEN_BYTES, VERIFY_EVERY};
 use greenlight_core::protocol::{PROTOCOL, RefuseCode, ServerMessage, Welcome, WriterState};
 use greenlight_core::replica::{ServerFacts, ServerStore};
 use greenlight_core::status::{Reason, Remedy};
@@ -194,6 +194,7 @@ fn a_server_that_answers_in_another_version() {
         head,
         held: Bound::ZERO,
         cursor_known: true,
+        may_write: true,
         writer: WriterState::Commits,
     };
     let wire = world.client("alice").wire.as_mut().expect("a connection");
@@ -210,14 +211,42 @@ fn a_token_that_may_only_read() {
     world.joins("bob");
     world.settle();
     world.shows("bob", Synced, Reason::Synced);
+    assert!(world.status("bob").read_only && !world.status("alice").read_only);
+    assert!(world.status("bob").sentence.contains("not change"), "{}", world.status("bob").sentence);
     world.writes("alice", 1, "title", "Dune");
     world.all_hold("1.title=Dune");
+    // The store refuses the app's own writes then; what got in all the same is not hidden.
     world.writes("bob", 2, "title", "Emma");
     world.shows("bob", Stuck, Reason::Forbidden);
     assert_eq!(world.status("bob").pending.changes, 1);
     world.server_holds("1.title=Dune");
     world.seconds(60);
     world.shows("bob", Stuck, Reason::Forbidden);
+}
+
+#[test]
+fn who_may_only_read_offers_nothing_after_a_restore() {
+    let mut world = World::with(&["alice", "bob"]);
+    world.writes("alice", 1, "title", "Dune");
+    let mut backup = world.server.model.clone();
+    world.writes("alice", 2, "title", "Emma");
+    world.all_hold("1.title=Dune 2.title=Emma");
+    world.outage();
+    backup.put_back(&world.server.model);
+    world.server.model = backup;
+    // Bob comes back first, and may only read by now.
+    world.server.may_write = false;
+    world.dials_into("bob", Line::Works);
+    world.pass(BACKOFF_MAX);
+    // What is only here is found by comparing, and said.
+    world.server_holds("1.title=Dune");
+    // Who may write brings it back, and all is well again.
+    world.server.may_write = true;
+    world.outage_ends();
+    world.pass(VERIFY_EVERY * 4);
+    world.all_hold("1.title=Dune 2.title=Emma");
+    world.shows("alice", Synced, Reason::Synced);
+    world.shows("bob", Synced, Reason::Synced);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The command `greenlight-server`: reads the settings, serves until it is told to stop; or puts a database back.
+//! The command `greenlight-server`: reads the settings, serves until it is told to stop; or puts a database back, or
+//! keeps tokens.
 //!
 //! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
 //! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
@@ -8,18 +9,26 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use greenlight_server::restore::{self, RestoreFlags};
+use greenlight_server::token::{self, TokenCommand, TokenError};
 use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// Crates that write what they carry into the log below this level: tokens and rows.
+const TELL_CONTENTS: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    for quiet in TELL_CONTENTS {
+        filter = filter.add_directive(quiet.parse().expect("the directives are constants that the tests start with"));
+    }
     let in_colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colour).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Restore(flags)) => put_back(flags).map_err(|error| error.to_string()),
+        Some(Command::Token(command)) => tokens(command).map_err(|error| error.to_string()),
         None => serve(arguments.flags).await.map_err(|error| error.to_string()),
     };
     match result {
@@ -33,8 +42,17 @@ async fn main() -> ExitCode {
 
 fn put_back(flags: RestoreFlags) -> Result<(), restore::RestoreError> {
     let restored = restore::restore(flags.clone())?;
+    restore::audit(&flags, &restored);
     // It is done, whether or not anybody reads of it.
     drop(write!(std::io::stdout(), "{}", restore::describe(&restored, &flags)));
+    Ok(())
+}
+
+fn tokens(command: TokenCommand) -> Result<(), TokenError> {
+    let printed = token::run(command)?;
+    eprint!("{}", printed.hint);
+    // It is done, whether or not anybody reads of it; a token that nobody read is revoked by its name.
+    drop(write!(std::io::stdout(), "{}", printed.answer));
     Ok(())
 }
 

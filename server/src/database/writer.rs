@@ -418,7 +418,7 @@ impl Thread {
             FaultKind::Full => WriterState::Full,
             FaultKind::ReadOnly => WriterState::ReadOnly,
             FaultKind::Busy => WriterState::Busy,
-            FaultKind::OutOfOrder => return,
+            FaultKind::OutOfOrder | FaultKind::Forbidden => return,
             FaultKind::Corrupt | FaultKind::Io | FaultKind::Internal => WriterState::Failing,
         };
         tracing::warn!(?state, "the writer failed: {fault}");

@@ -9,10 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
+use sha2::{Digest as _, Sha256};
 
 use super::meta::{FRESH, describe};
 use crate::access::Role;
 use crate::app::{App, Target};
+use crate::audit::Event;
 use crate::database::Statement;
 use crate::error::ApiError;
 use crate::json;
@@ -35,19 +37,29 @@ pub(super) async fn exec(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, ApiError> {
-    app.check(&target.caller, Some(&target.name), Role::Admin)?;
+    let pass = app.check(&target.caller, Some(&target.name), Role::Admin)?;
     let statement = statement(&read(&headers, body).await?)?;
+    let digest = Sha256::digest(statement.sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let entry = app.entry(Event::Exec, &target.caller, Some(&target.name)).by(&pass).with("sql_sha256", digest);
     let database = app.registry.get(&target.name).await?;
-    let answer = database.exec(statement).await?;
+    let answer = database.exec(statement).await;
+    app.audit.write(match &answer {
+        Ok(answer) => entry.with("outcome", "ok").with("changes", answer.changes),
+        Err(error) => entry.with("outcome", error.code()),
+    });
+    let answer = answer?;
     let rows: Vec<Vec<Json_>> = answer.rows.iter().map(|row| row.iter().map(json::to_json).collect()).collect();
     Ok((FRESH, Json(json!({ "columns": answer.columns, "rows": rows, "changes": answer.changes }))))
 }
 
 /// Empties the database and gives it a new lineage. Takes no body; pages of other origins were turned away before.
 pub(super) async fn reset(State(app): State<App>, target: Target) -> Result<Answer, ApiError> {
-    let database = app.database(&target, Role::Admin).await?;
+    let pass = app.check(&target.caller, Some(&target.name), Role::Admin)?;
+    let database = app.registry.get(&target.name).await?;
     tracing::warn!(database = %target.name, "reset");
-    Ok((FRESH, Json(describe(&database.reset().await?))))
+    let facts = database.reset().await?;
+    app.audit.write(app.entry(Event::Reset, &target.caller, Some(&target.name)).by(&pass));
+    Ok((FRESH, Json(describe(&facts))))
 }
 
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use super::meta::hex;
 use crate::access::Role;
 use crate::app::{App, Target};
+use crate::audit::Event;
 use crate::database::{Database, Published};
 use crate::error::ApiError;
 use crate::limits::FILE_BLOCK_BYTES;
@@ -90,7 +91,8 @@ impl Snapshots {
 
 /// Answers the copy, or the range of it that was asked for.
 pub(super) async fn file(State(app): State<App>, target: Target, headers: HeaderMap) -> Result<Response, ApiError> {
-    let database = app.database(&target, Role::Read).await?;
+    let pass = app.check(&target.caller, Some(&target.name), Role::Read)?;
+    let database = app.registry.get(&target.name).await?;
     let copy = app.snapshots.of(&database).await?;
     let tag = format!("\"{}\"", hex(&copy.digest));
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -104,6 +106,8 @@ pub(super) async fn file(State(app): State<App>, target: Target, headers: Header
         None => None,
     };
     let (start, end) = range.unwrap_or((0, copy.length));
+    let entry = app.entry(Event::File, &target.caller, Some(&target.name)).by(&pass);
+    app.audit.write(entry.with("from", start).with("to", end).with("of", copy.length));
     let mut file = tokio::fs::File::open(&copy.file).await.map_err(io_fault)?;
     file.seek(SeekFrom::Start(start)).await.map_err(io_fault)?;
     let mut response = Body::from_stream(blocks(file, end - start)).into_response();

@@ -21,9 +21,12 @@ type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Value>);
 /// 200 when every database that was used can be written, else 503. To an operator each is a check by its name;
 /// to others they are one check, since names are nobody's business.
 pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer {
-    let names = app.check(&caller, None, Role::Admin).is_ok();
+    // A watcher without a token isn't turned away, so this is no refusal.
+    let names = caller.check(&app.gate.now(), app.settings.dev, None, Role::Admin).is_ok();
     let mut checks = Map::new();
     checks.insert("data_folder".to_owned(), Value::from(word(app.settings.data.is_dir(), "missing")));
+    checks.insert("access".to_owned(), Value::from(word(app.gate.is_right(), "unreadable")));
+    checks.insert("audit".to_owned(), Value::from(word(!app.audit.is_failing(), "failing")));
     checks.insert("stopping".to_owned(), Value::from(word(!*app.stopping.borrow(), "stopping")));
     checks.insert("databases".to_owned(), Value::from("ok"));
     for (name, condition) in app.registry.all().await {

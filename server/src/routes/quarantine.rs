@@ -17,8 +17,9 @@ use serde_json::{Value as Json_, json};
 
 use super::exec::read;
 use super::meta::FRESH;
-use crate::access::Role;
+use crate::access::{Pass, Role};
 use crate::app::{App, Target};
+use crate::audit::Event;
 use crate::database::Database;
 use crate::error::ApiError;
 use crate::json;
@@ -49,11 +50,13 @@ pub(super) async fn retry(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, ApiError> {
-    let (database, ids) = asked(&app, &target, &headers, body).await?;
+    let (database, ids, pass) = asked(&app, &target, &headers, body).await?;
     let retried = database.retry_quarantined(ids).await?;
     for shelved in &retried.applied {
         log(&target, shelved, "applied from quarantine");
     }
+    let entry = app.entry(Event::QuarantineRetry, &target.caller, Some(&target.name)).by(&pass);
+    app.audit.write(entry.with("ids", ids_of(&retried.applied)));
     let kept: Vec<Json_> =
         retried.kept.iter().map(|one| json!({ "id": one.id().to_hex(), "reason": one.reason })).collect();
     let body = json!({ "applied": ids_of(&retried.applied), "kept": kept, "unknown": hex(&retried.unknown) });
@@ -67,8 +70,10 @@ pub(super) async fn drop(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, ApiError> {
-    let (database, ids) = asked(&app, &target, &headers, body).await?;
+    let (database, ids, pass) = asked(&app, &target, &headers, body).await?;
     let (dropped, unknown) = database.drop_quarantined(ids).await?;
+    let entry = app.entry(Event::QuarantineDrop, &target.caller, Some(&target.name)).by(&pass);
+    app.audit.write(entry.with("ids", ids_of(&dropped)));
     for shelved in &dropped {
         log(&target, shelved, "dropped from quarantine");
     }
@@ -138,10 +143,10 @@ async fn asked(
     target: &Target,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Arc<Database>, Vec<ShelvedId>), ApiError> {
-    app.check(&target.caller, Some(&target.name), Role::Admin)?;
+) -> Result<(Arc<Database>, Vec<ShelvedId>, Pass), ApiError> {
+    let pass = app.check(&target.caller, Some(&target.name), Role::Admin)?;
     let ids = named(headers, body).await?;
-    Ok((app.registry.get(&target.name).await?, ids))
+    Ok((app.registry.get(&target.name).await?, ids, pass))
 }
 
 async fn named(headers: &HeaderMap, body: Body) -> Result<Vec<ShelvedId>, ApiError> {

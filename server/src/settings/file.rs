@@ -35,12 +35,43 @@ pub struct FileSettings {
     pub max_sockets: Option<usize>,
     /// See [`super::Settings::policy`].
     pub content_security_policy: Option<String>,
+    /// See [`super::Settings::tokens`].
+    pub tokens: Option<PathBuf>,
+    /// See [`super::Settings::jwks`].
+    pub jwks: Option<PathBuf>,
+    /// See [`super::Settings::jwt_issuer`].
+    pub jwt_issuer: Option<String>,
+    /// See [`super::Settings::jwt_audience`].
+    pub jwt_audience: Option<String>,
+    /// See [`super::Settings::trusted_proxies`].
+    pub trusted_proxies: Option<Vec<String>>,
+    /// See [`super::Settings::audit`].
+    pub audit: Option<PathBuf>,
+    /// `[rates]`.
+    #[serde(default)]
+    pub rates: RateSection,
     /// `[[database]]` sections, in order.
     #[serde(default)]
     pub database: Vec<DatabaseSection>,
     /// `[[token]]` sections.
     #[serde(default)]
     pub token: Vec<TokenSection>,
+}
+
+/// `[rates]`: see [`super::RateSettings`].
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSection {
+    /// Requests a second.
+    pub requests_per_second: Option<u32>,
+    /// Requests at once.
+    pub request_burst: Option<u32>,
+    /// Bytes a second.
+    pub upload_bytes_per_second: Option<u32>,
+    /// Bytes at once.
+    pub upload_burst_bytes: Option<u32>,
+    /// Sockets of one address.
+    pub sockets_per_address: Option<usize>,
 }
 
 /// One `[[database]]`.
@@ -86,7 +117,8 @@ impl FileSettings {
         let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable(error.to_string()))?;
         let mut file: Self = toml::from_str(&text).map_err(|error| SettingsError::NotToml(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for relative in [&mut file.data, &mut file.schemas, &mut file.web, &mut file.extension].into_iter().flatten() {
+        let FileSettings { data, schemas, web, extension, tokens, jwks, audit, .. } = &mut file;
+        for relative in [data, schemas, web, extension, tokens, jwks, audit].into_iter().flatten() {
             *relative = folder.join(&*relative);
         }
         Ok(file)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::restore::RestoreFlags;
+use crate::token::TokenCommand;
 
 /// Keeps SQLite databases in step with browsers and laptops.
 #[derive(Clone, Debug, Parser)]
@@ -28,6 +29,9 @@ pub enum Command {
     /// What was there is kept in the folder `backups`. Clients that know more than the copy offer it again, so that
     /// nothing is lost; with --new-lineage they are refused instead, and the copy is all there is.
     Restore(RestoreFlags),
+    /// Adds, lists and revokes tokens; a running server takes it over within two seconds.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// What a server is started with.
@@ -57,6 +61,15 @@ pub struct Flags {
     /// Everyone on this machine has every role, and databases named after a schema are made on first use.
     #[arg(long, env = "GREENLIGHT_DEV", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub dev: Option<bool>,
+    /// File of tokens, as `greenlight-server token` keeps it [default: .tokens.json in the data folder].
+    #[arg(long, env = "GREENLIGHT_TOKENS", value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// JWK Set with the keys of signed tokens.
+    #[arg(long, env = "GREENLIGHT_JWKS", value_name = "FILE")]
+    pub jwks: Option<PathBuf>,
+    /// Audit log [default: .audit.jsonl in the data folder].
+    #[arg(long, env = "GREENLIGHT_AUDIT", value_name = "FILE")]
+    pub audit: Option<PathBuf>,
     /// Configuration file (TOML).
     #[arg(long, env = "GREENLIGHT_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -2,82 +2,149 @@
 //!
 //! Where in the flow: before anything else.
 
-use greenlight_core::StatusState;
+use greenlight_core::replica::FaultKind;
 use greenlight_core::status::Reason;
-use greenlight_server::access::{Access, Grant, Role, TokenDigest};
-use greenlight_server::settings::Pattern;
-use serde_json::json;
+use greenlight_core::{Status, StatusState, Value};
+use greenlight_server::access::{Access, Grant, Role};
+use greenlight_store::StatementError;
 
-use crate::fixture::{NOTES, Server};
+use crate::fixture::{NOTES, Server, eventually};
 use crate::peer::{Peer, dial, open};
+use crate::tokens::{add, guard, token};
 
 fn grant(databases: &str, role: Role, token: &str) -> Grant {
-    Grant { databases: Pattern::new(databases, "database").unwrap(), role, digest: TokenDigest::of(token) }
+    Grant::new(databases, role, token).unwrap()
 }
 
 /// With tokens for reading, writing and everything.
 async fn guarded() -> Server {
     Server::start_with(|settings| {
-        settings.dev = false;
-        settings.databases = vec![greenlight_server::settings::DatabaseRule {
-            pattern: Pattern::new("notes*", "pattern").unwrap(),
-            schema: "notes".to_owned(),
-            create: true,
-        }];
+        guard(settings);
         settings.access = Access::new(vec![
             grant("notes*", Role::Read, "reader"),
             grant("notes", Role::Write, "writer"),
-            grant("*", Role::Admin, "admin"),
+            grant("notes", Role::Admin, "admin"),
+            grant("notes-2", Role::Admin, "elsewhere"),
+            Grant { expires: Some(1), ..grant("notes", Role::Admin, "expired") },
+            grant("*", Role::Admin, "root"),
         ]);
     })
     .await
 }
 
+/// The tables of the document, by their first word: the other columns' names, and rows of cells.
+fn documented(first: &str) -> (Vec<&'static str>, Vec<Vec<&'static str>>) {
+    let text = include_str!("../../../docs/security.md");
+    let cells = |line: &'static str| -> Vec<&'static str> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()
+    };
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(&format!("| {first} |")));
+    let head = cells(lines.next().unwrap());
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
+    (head[1..].to_vec(), rows)
+}
+
+/// A token of each column; the revoked one was known until a moment ago.
+async fn token_of(column: &str, server: &Server) -> Option<String> {
+    let text = match column {
+        "no token" => return None,
+        "unknown" => "nobody's",
+        "expired" => "expired",
+        "read" => "reader",
+        "write" => "writer",
+        "admin" | "other page" => "admin",
+        "admin elsewhere" => "elsewhere",
+        "revoked" => {
+            let folder = server.folder.path();
+            let text = add(folder, "gone", "admin", &[]);
+            let bearer = format!("Bearer {text}");
+            let status = async || server.request("GET", "/notes/meta", &[("authorization", &bearer)], b"").await.status;
+            eventually("known", || async { (status().await == 200).then_some(()) }).await;
+            assert!(token(folder, &["revoke", "gone"]).status.success());
+            eventually("forgotten", || async { (status().await == 401).then_some(()) }).await;
+            return Some(text);
+        }
+        other => panic!("an unknown column: {other}"),
+    };
+    Some(text.to_owned())
+}
+
 #[tokio::test]
-async fn each_role_opens_what_it_should() {
+async fn every_request_answers_every_role_as_documented() {
     let server = guarded().await;
-    for (method, path, need) in [
-        ("GET", "/notes/meta", "reader"),
-        ("GET", "/notes/file", "reader"),
-        ("POST", "/notes/exec", "admin"),
-        ("POST", "/notes/reset", "admin"),
-        ("GET", "/notes/quarantine", "admin"),
-        ("POST", "/notes/quarantine/retry", "admin"),
-        ("POST", "/notes/quarantine/drop", "admin"),
-        ("GET", "/notes/status", "admin"),
-        ("GET", "/status", "admin"),
-    ] {
-        let named = json!({ "ids": [] });
-        let body = if path.contains("/quarantine/") { named } else { json!({ "sql": "SELECT 1" }) }.to_string();
-        let ask = |token: &'static str| {
-            let (server, body) = (&server, &body);
-            async move {
-                let bearer = format!("Bearer {token}");
-                let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-                server.request(method, path, &headers, body.as_bytes()).await
+    server.request("GET", "/notes/meta", &[("authorization", "Bearer admin")], b"").await;
+    let (columns, rows) = documented("request");
+    assert!(rows.len() >= 15 && columns.len() == 9, "the document's table was found");
+    let mut wrong = Vec::new();
+    for (number, column) in columns.iter().enumerate() {
+        let token = token_of(column, &server).await.map(|token| format!("Bearer {token}"));
+        for row in &rows {
+            let (method, path) = row[0].split_once(' ').unwrap();
+            let path = path.replace("{db}", "notes");
+            let body = if path.contains("/quarantine/") { r#"{"ids": []}"# } else { r#"{"sql": "SELECT 1"}"# };
+            let body = if method == "POST" { body } else { "" };
+            // As a proxy forwards it, so that nobody is taken for somebody at this machine.
+            let mut headers = vec![("content-type", "application/json"), ("x-forwarded-for", "203.0.113.7")];
+            headers.extend(token.as_deref().map(|token| ("authorization", token)));
+            headers.extend((*column == "other page").then_some(("origin", "https://evil.example")));
+            let answer = server.request(method, &path, &headers, body.as_bytes()).await;
+            if answer.status.to_string() != row[number + 1] {
+                wrong.push(format!("{} for {column}: {} instead of {}", row[0], answer.status, row[number + 1]));
             }
-        };
-        ask("unknown").await.expect_error(401, "unauthorized");
-        let nobody = server.request(method, path, &[("content-type", "application/json")], body.as_bytes()).await;
-        nobody.expect_error(401, "unauthorized");
-        assert_eq!(nobody.header("www-authenticate"), "Bearer");
-        for token in ["reader", "writer", "admin"] {
-            let answer = ask(token).await;
-            if need == "reader" || token == "admin" {
-                assert_eq!(answer.status, 200, "{path} {token}: {}", answer.text());
-            } else {
-                answer.expect_error(403, "forbidden");
+            match answer.status {
+                401 => {
+                    answer.expect_error(401, "unauthorized");
+                    assert_eq!(answer.header("www-authenticate"), "Bearer");
+                }
+                403 if *column == "other page" => answer.expect_error(403, "origin"),
+                403 => answer.expect_error(403, "forbidden"),
+                _ => {}
             }
+            assert_eq!(answer.header("access-control-allow-origin"), "", "no page elsewhere may read");
         }
     }
-    // Strangers don't learn which names there are.
+    assert_eq!(wrong, Vec::<String>::new());
+    // Strangers don't learn which names there are, and whoever runs the server gets at all of it.
     server.get("/nothing-here/meta").await.expect_error(401, "unauthorized");
-    let elsewhere = server.request("GET", "/notes-2/meta", &[("authorization", "Bearer writer")], b"").await;
-    elsewhere.expect_error(403, "forbidden");
-    assert_eq!(server.get("/health").await.status, 200);
+    for path in ["/status", "/metrics"] {
+        let headers = [("authorization", "Bearer root"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(server.request("GET", path, &headers, b"").await.status, 200, "{path}");
+    }
     assert_eq!(server.get("/metrics").await.status, 200, "this machine itself");
-    let proxied = server.request("GET", "/metrics", &[("x-forwarded-for", "10.0.0.1")], b"").await;
-    proxied.expect_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn every_socket_answers_every_role_as_documented() {
+    let server = guarded().await;
+    let (columns, rows) = documented("socket");
+    let of = |name: &str| rows.iter().find(|row| row[0] == name).unwrap()[1..].to_vec();
+    let (receives, sends) = (of("receives"), of("sends"));
+    assert_eq!(columns.len(), 8, "the document's table was found");
+    let first = Peer::start_with(server.address, "notes", "admin", open(NOTES));
+    first.exec("INSERT INTO note (id, title) VALUES (1, 'x')").await;
+    first.wait_synced().await;
+    let shown = |status: &Status| match status.reason {
+        Reason::Synced => "yes",
+        Reason::Unauthorized => "unauthorized",
+        Reason::Forbidden => "forbidden",
+        _ => "",
+    };
+    for (number, column) in columns.iter().enumerate() {
+        let token = token_of(column, &server).await.unwrap_or_default();
+        let peer = Peer::start_with(server.address, "notes", &token, open(NOTES));
+        let status = peer.wait("decided", |status| !shown(status).is_empty()).await;
+        assert_eq!(shown(&status), receives[number], "{column} receives");
+        let rows = peer.value("SELECT count(*) FROM note").await;
+        assert_eq!(rows == Value::Integer(0), receives[number] != "yes", "{column}");
+        // One that doesn't wait to be told.
+        let sender = Peer::start_with(server.address, "notes", &token, open(NOTES));
+        sender.exec(&format!("INSERT INTO tag (note_id, name) VALUES (1, '{column}')")).await;
+        let decided = |status: &Status| !shown(status).is_empty() && (shown(status) != "yes" || !status.read_only);
+        let status = sender.wait("decided", decided).await;
+        assert_eq!(shown(&status), sends[number], "{column} sends");
+        let there = format!("SELECT count(*) FROM tag WHERE name = '{column}'");
+        first.wait_value(&there, i64::from(sends[number] == "yes")).await;
+    }
 }
 
 #[tokio::test]
@@ -89,12 +156,21 @@ async fn the_socket_takes_its_token_from_the_hello() {
     let reader = Peer::start_with(server.address, "notes", "reader", open(NOTES));
     reader.wait_value("SELECT count(*) FROM note", 1).await;
     reader.wait_synced().await;
-    reader.exec("INSERT INTO note (id, title) VALUES (2, 'not allowed')").await;
-    reader.wait("refused", |status| status.state == StatusState::Stuck).await;
+    assert!(reader.status().read_only && !writer.status().read_only);
+    let refused = reader.with(|store, _| store.exec("DELETE FROM note", &[]).map(drop)).await;
+    let Err(StatementError::Fault(fault)) = refused else { panic!("{refused:?}") };
+    assert_eq!(fault.kind, FaultKind::Forbidden);
+    let status = reader.status();
+    assert_eq!((status.state, status.pending.changes), (StatusState::Synced, 0));
+    // A client that doesn't ask its store first is turned away by the server.
+    let forged = Peer::start_with(server.address, "notes", "reader", open(NOTES));
+    forged.exec("INSERT INTO note (id, title) VALUES (2, 'before it knew')").await;
+    let status = forged.wait("refused", |status| status.state == StatusState::Stuck).await;
+    assert_eq!((status.reason, status.pending.changes), (Reason::Forbidden, 3), "what is only here is not hidden");
     let stranger = Peer::start_with(server.address, "notes", "unknown", open(NOTES));
     let status = stranger.wait("refused", |status| status.state == StatusState::Stuck).await;
     assert_eq!(status.reason, Reason::Unauthorized);
-    assert_eq!(writer.value("SELECT count(*) FROM note").await, greenlight_core::Value::Integer(1));
+    assert_eq!(writer.value("SELECT count(*) FROM note").await, Value::Integer(1));
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn a_server_does_not_start_with_what_it_can_not_use() {
     open.listen = "0.0.0.0:0".parse().unwrap();
     assert!(run(open.clone()).await.contains("--dev"), "development is for loopback");
     open.dev = false;
-    assert!(run(open).await.contains("no token is configured"));
+    assert!(run(open).await.contains("nothing says who may come in"));
     let mut web = base.clone();
     web.web = Some(folder.path().join("nowhere"));
     assert!(run(web).await.starts_with("web is not usable"));

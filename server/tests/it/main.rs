@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected ends")]
 
 mod access;
+mod audit;
 mod endpoints;
 mod exec;
 mod external;
@@ -15,9 +16,11 @@ mod migration;
 mod peer;
 mod protocol;
 mod quarantine;
+mod rates;
 mod replaced;
 mod restore;
 mod stop;
 mod sync;
+mod tokens;
 mod verify;
 mod web;

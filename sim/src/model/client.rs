@@ -104,6 +104,8 @@ impl ClientStore for ClientModel {
             lineage: content.followed,
             cursor: content.cursor,
             acknowledged: content.acknowledged,
+            // Everybody may write there.
+            read_only: false,
             outbox: count(&content),
         })
     }
@@ -112,7 +114,7 @@ impl ClientStore for ClientModel {
         Ok(count(&self.file.content()))
     }
 
-    fn adopt(&mut self, lineage: Lineage, held: Bound) -> Result<(), Fault> {
+    fn adopt(&mut self, lineage: Lineage, held: Bound, _may_write: bool) -> Result<(), Fault> {
         self.change(|content, _| {
             if content.torn != Torn::No && content.followed.is_some_and(|followed| followed.epoch != lineage.epoch) {
                 content.cursor = Cursor::ZERO;

@@ -45,7 +45,7 @@ impl Trio {
         let mut clients = [1, 2].map(|who| disks[who].open_client(opening(who as u64)).expect("a client"));
         let lineage = server.facts().expect("facts").lineage;
         for client in &mut clients {
-            client.adopt(lineage, Bound::ZERO).expect("adopted");
+            client.adopt(lineage, Bound::ZERO, true).expect("adopted");
         }
         let [one, two] = &mut clients;
         let sites = [lineage.site_id, one.load().expect("loaded").site_id, two.load().expect("loaded").site_id];

@@ -135,7 +135,7 @@ fn a_restored_server_gets_back_what_it_lost() {
     let peer = server.peer(site, lost).unwrap();
     assert!(!peer.cursor_known, "the tag tells the histories apart");
     assert!(alice.was_sent(peer.held).unwrap());
-    alice.adopt(lineage, peer.held).unwrap();
+    alice.adopt(lineage, peer.held, true).unwrap();
     alice.forget_cursor().unwrap();
     assert!(alice.begin_upload().unwrap().offer);
     sync(&mut alice, &mut server);

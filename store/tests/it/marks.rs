@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use greenlight_core::replica::{Author, ClientStore, DownloadPart, ReadRequest, ServerStore};
+use greenlight_core::replica::{Author, ClientStore, DownloadPart, FaultKind, ReadRequest, ServerStore};
 use greenlight_core::{Bound, Cursor, Epoch, Lineage, SiteId, Tag, Value, Version};
-use greenlight_store::{ClientDatabase, Location};
+use greenlight_store::{ClientDatabase, Location, StatementError};
 
 use crate::peers::{all_rows, change, client, exec, options, pull, push, rows, schema, server, sync};
 
@@ -85,13 +85,13 @@ fn a_lower_bound_that_a_server_holds_makes_changes_pending_again() {
     sync(&mut alice, &mut server);
     assert_eq!(alice.outbox().unwrap().changes, 0);
     let lineage = Lineage { epoch: Epoch(7), ..server.facts().unwrap().lineage };
-    alice.adopt(lineage, early).unwrap();
+    alice.adopt(lineage, early, true).unwrap();
     assert_eq!(alice.outbox().unwrap().changes, 3);
     drop(alice);
     let mut alice = open(&path, 3);
     let state = alice.load().unwrap();
     assert_eq!((state.lineage, state.acknowledged, state.outbox.changes), (Some(lineage), early, 3));
-    alice.adopt(lineage, Bound::ZERO).unwrap();
+    alice.adopt(lineage, Bound::ZERO, true).unwrap();
     assert_eq!(alice.outbox().unwrap().changes, 5);
 }
 
@@ -103,17 +103,17 @@ fn a_range_cut_short_by_a_restore_is_offered_even_after_reopening() {
     exec(&mut server, "INSERT INTO t VALUES (1, 1, 1)");
     sync(&mut alice, &mut server);
     let followed = server.facts().unwrap().lineage;
-    alice.adopt(followed, Bound::ZERO).unwrap();
+    alice.adopt(followed, Bound::ZERO, true).unwrap();
     let cursor = alice.load().unwrap().cursor;
     let until = Cursor { version: Version::new(99).unwrap(), tag: Tag(99) };
     let changes = vec![change("t", &[Value::Integer(5)], "a", Value::Null)];
     alice.apply(&DownloadPart { since: cursor, until, last: false, changes }).unwrap();
     drop(alice);
     let mut alice = open(&path, 3);
-    alice.adopt(followed, Bound::ZERO).unwrap();
+    alice.adopt(followed, Bound::ZERO, true).unwrap();
     assert_eq!(alice.load().unwrap().cursor, cursor, "the same server goes on where it was");
     assert!(!alice.begin_upload().unwrap().offer);
-    alice.adopt(Lineage { epoch: Epoch(followed.epoch.0 ^ 1), ..followed }, Bound::ZERO).unwrap();
+    alice.adopt(Lineage { epoch: Epoch(followed.epoch.0 ^ 1), ..followed }, Bound::ZERO, true).unwrap();
     assert_eq!(alice.load().unwrap().cursor, Cursor::ZERO);
     assert!(alice.begin_upload().unwrap().offer);
 }
@@ -208,4 +208,33 @@ fn a_snapshot_is_of_one_moment_and_leaves_the_peers_behind() {
     assert_eq!(alice.digests().unwrap(), server.digests().unwrap());
     assert_eq!(bob.digests().unwrap(), server.digests().unwrap());
     assert_eq!(all_rows(bob.connection()), all_rows(alice.connection()));
+}
+
+#[test]
+fn who_may_only_read_writes_and_offers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("client");
+    let (mut server, mut alice) = (server(1), open(&path, 2));
+    exec(&mut server, "INSERT INTO t VALUES (1, 1, 1)");
+    sync(&mut alice, &mut server);
+    let followed = server.facts().unwrap().lineage;
+    alice.adopt(followed, Bound::ZERO, false).unwrap();
+    drop(alice);
+    let mut alice = open(&path, 3);
+    assert!(alice.load().unwrap().read_only, "it is kept");
+    for sql in ["INSERT INTO t VALUES (2, 2, 2)", "UPDATE t SET a = 9", "DELETE FROM t"] {
+        let Err(StatementError::Fault(fault)) = alice.exec(sql, &[]) else { panic!("{sql} was done") };
+        assert_eq!(fault.kind, FaultKind::Forbidden, "{sql}");
+    }
+    alice.exec("UPDATE t SET a = a", &[]).unwrap();
+    assert_eq!(alice.outbox().unwrap().changes, 0);
+    let rows = alice.query("SELECT id, a FROM t", &[]).unwrap().rows;
+    assert_eq!(rows, [[Value::Integer(1), Value::Integer(1)]]);
+    alice.forget_cursor().unwrap();
+    assert!(!alice.begin_upload().unwrap().offer);
+    // Once it may write, it makes up for it.
+    alice.adopt(followed, Bound::ZERO, true).unwrap();
+    assert!(alice.begin_upload().unwrap().offer);
+    alice.exec("INSERT INTO t VALUES (2, 2, 2)", &[]).unwrap();
+    assert_eq!(alice.outbox().unwrap().changes, 2);
 }

@@ -211,12 +211,12 @@ fn after_a_range_in_parts_a_restored_server_is_offered_everything_until_one_was_
     exec(&mut server, FILL);
     let lineage = server.facts().unwrap().lineage;
     let restored = |epoch| Lineage { epoch: Epoch(epoch), ..lineage };
-    alice.adopt(lineage, Bound::ZERO).unwrap();
+    alice.adopt(lineage, Bound::ZERO, true).unwrap();
     // What was written again between the readings of two parts is in neither: a backup of that time still has it.
     pull(&mut alice, &mut server);
     let held = alice.load().unwrap();
     assert_ne!(held.cursor, Cursor::ZERO);
-    alice.adopt(restored(1), Bound::ZERO).unwrap();
+    alice.adopt(restored(1), Bound::ZERO, true).unwrap();
     assert_eq!(alice.load().unwrap().cursor, Cursor::ZERO);
     assert!(alice.begin_upload().unwrap().offer);
 
@@ -225,7 +225,7 @@ fn after_a_range_in_parts_a_restored_server_is_offered_everything_until_one_was_
     pull(&mut alice, &mut server);
     let cursor = alice.load().unwrap().cursor;
     assert_ne!(cursor, held.cursor);
-    alice.adopt(restored(2), Bound::ZERO).unwrap();
+    alice.adopt(restored(2), Bound::ZERO, true).unwrap();
     assert_eq!(alice.load().unwrap().cursor, cursor, "it holds just what the server had there");
 }
 

@@ -9,10 +9,13 @@ const SHOWN_LENGTH = 40;
 
 export type Fact = [term: string, value: string];
 
-/** The label with its count, as it stands beside the light. */
+/** The label with its count, and whether only reading is allowed, as it stands beside the light. */
 export function label(status: Status | null, texts: Texts): string {
   const pending = status?.pending.changes ?? 0;
-  return pending > 0 ? `${texts.label} ${fill(texts.pending, { n: pending })}` : texts.label;
+  const words = [texts.label];
+  if (pending > 0) words.push(fill(texts.pending, { n: pending }));
+  if (status?.readOnly) words.push(texts.readOnly);
+  return words.join(" ");
 }
 
 /** One sentence on what is going on, the app's own where it has one. */

@@ -62,6 +62,8 @@ export interface Status {
   quarantined: number;
   heldAside: number;
   leftOut?: number;
+  /** Whether only reading is allowed; absent where the source doesn't say. */
+  readOnly?: boolean;
   diagnostics: Diagnostics;
 }
 

@@ -25,6 +25,7 @@ export interface Texts {
   setAside: string;
   quarantined: string;
   leftOut: string;
+  readOnly: string;
   downloading: string;
   sending: string;
   diagnostics: string;
@@ -102,6 +103,7 @@ export const ENGLISH: Texts = {
   setAside: "Held for a newer app",
   quarantined: "Could not be applied",
   leftOut: "Left out by hand",
+  readOnly: "(read only)",
   downloading: "Downloading",
   sending: "Sending",
   diagnostics: "Diagnostics",

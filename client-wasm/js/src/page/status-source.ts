@@ -161,6 +161,7 @@ function blankStatus(): Status {
     quarantined: 0,
     heldAside: 0,
     leftOut: 0,
+    readOnly: false,
     diagnostics: {
       attempt: 0,
       earlyCloses: 0,

@@ -7,6 +7,7 @@
  * - `schema`: the schema can't be read, or can't be reached from the one that the local database has.
  * - `opfs_unavailable`: no origin-private file system here (a private window, an insecure page, an old browser).
  * - `storage_full`: the disk or the browser's quota is full; nothing was written.
+ * - `read_only`: the server said that this sign-in may read only; nothing was written.
  * - `busy`: too much is waiting already.
  * - `timeout`: the transaction took longer than its limit and was rolled back.
  * - `older_tab`: another tab runs a newer version of the app; reload this one.
@@ -22,6 +23,7 @@ export type ErrorCode =
   | "schema"
   | "opfs_unavailable"
   | "storage_full"
+  | "read_only"
   | "busy"
   | "timeout"
   | "older_tab"

@@ -221,6 +221,8 @@ export interface Status {
   quarantined: number;
   heldAside: number;
   leftOut: number;
+  /** Whether the server last said that this sign-in may only read: the app's writes are refused with `read_only`. */
+  readOnly: boolean;
   diagnostics: Diagnostics;
 }
 

@@ -1,0 +1,81 @@
+//! One caller's excess is that caller's own: requests, sockets and bytes.
+//!
+//! Where in the flow: behind a proxy on this machine, which the server believes in whom it forwards.
+
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use greenlight_server::Settings;
+use greenlight_server::access::{Access, Grant, Role};
+
+use crate::fixture::{NOTES, Server};
+use crate::peer::{Peer, dial, open};
+use crate::tokens::guard;
+
+fn tight(settings: &mut Settings) {
+    guard(settings);
+    settings.access =
+        Access::new(vec![Grant::new("*", Role::Admin, "one").unwrap(), Grant::new("*", Role::Admin, "two").unwrap()]);
+    settings.rates.requests_per_second = NonZeroU32::MIN;
+    settings.rates.request_burst = NonZeroU32::new(10).unwrap();
+    settings.rates.sockets_per_address = 2;
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_waits_and_nobody_else() {
+    let server = Server::start_with(tight).await;
+    let ask = async |address: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", address)];
+        server.request("GET", "/notes/meta", &headers, b"").await
+    };
+    for _ in 0..10 {
+        ask("203.0.113.1", "unknown").await.expect_error(401, "unauthorized");
+    }
+    let answer = ask("203.0.113.1", "one").await;
+    answer.expect_error(429, "too_many_requests");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // The same by its token, from wherever it comes.
+    let mut last = 0;
+    for host in 0..11 {
+        last = ask(&format!("198.51.100.{host}"), "one").await.status;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(ask("203.0.113.2", "two").await.status, 200, "another caller");
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_sockets_and_no_more() {
+    let server = Server::start_with(tight).await;
+    let first = dial(server.address, "notes", None).await.unwrap();
+    let _second = dial(server.address, "notes", None).await.unwrap();
+    let mut third = dial(server.address, "notes", None).await.unwrap();
+    let close = futures_util::StreamExt::next(&mut third).await.unwrap().unwrap();
+    let tokio_tungstenite::tungstenite::Message::Close(Some(frame)) = close else { panic!("{close:?}") };
+    assert_eq!(u16::from(frame.code), 4006);
+    drop(first);
+    let peer = Peer::start_with(server.address, "notes", "one", open(NOTES));
+    peer.wait_synced().await;
+}
+
+#[tokio::test]
+async fn whoever_sends_too_much_is_read_more_slowly_and_loses_nothing() {
+    let server = Server::start_with(|settings| {
+        tight(settings);
+        settings.rates.upload_bytes_per_second = NonZeroU32::new(1024 * 1024).unwrap();
+        settings.rates.upload_burst_bytes = NonZeroU32::new(1024 * 1024).unwrap();
+    })
+    .await;
+    let sender = Peer::start_with(server.address, "notes", "one", open(NOTES));
+    sender.wait_synced().await;
+    let begun = Instant::now();
+    for id in 0..4 {
+        sender.exec(&format!("INSERT INTO note (id, body) VALUES ({id}, randomblob(1048576))")).await;
+    }
+    let other = Peer::start_with(server.address, "notes", "two", open(NOTES));
+    other.wait_synced().await;
+    other.wait_value("SELECT sum(length(body)) FROM note", 4 * 1_048_576).await;
+    // The first of the four comes at once.
+    assert!(begun.elapsed().as_secs_f64() > 2.0, "{:?}", begun.elapsed());
+    sender.wait_synced().await;
+}
