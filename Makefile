@@ -1,6 +1,6 @@
 # The commands of the house; each is a script that says what it does. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test demo bench tour extension soak fmt clean
+.PHONY: help setup run test demo bench tour extension audit soak fmt clean
 
 # The port of `make run`, and its data folder.
 PORT ?= 8080
@@ -31,6 +31,9 @@ tour: ## drive the page through its states and write the screenshots
 
 extension: ## build the loadable cr-sqlite for sqlite3 and Python: target/extension/crsqlite.so
 	@crsqlite/build-extension target/extension/crsqlite.so
+
+audit: ## look for known vulnerabilities in what is built in (needs the network)
+	@scripts/audit
 
 soak: ## run the simulation for long (SCHEDULES=40000)
 	@scripts/soak $(SCHEDULES)
