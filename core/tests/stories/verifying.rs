@@ -108,6 +108,24 @@ fn values_that_the_merge_takes_for_equal_are_written_again() {
 }
 
 #[test]
+fn who_may_only_read_writes_nothing_to_mend_them() {
+    let mut world = World::new();
+    world.joins("alice");
+    world.writes("alice", 3, "title", "Dune");
+    world.server.may_write = false;
+    world.joins("bob");
+    world.pass(VERIFY_IDLE * 3);
+    world.is_damaged = true;
+    world.client("bob").model.rows.damage(3, "title", Some(Value::Integer(5)));
+    world.client("alice").model.rows.damage(3, "title", Some(Value::Real(5.0)));
+    world.server.model.rows.damage(3, "title", Some(Value::Real(5.0)));
+    world.pass(VERIFY_AGAIN + VERIFY_EVERY * 6);
+    world.shows("bob", Stuck, Reason::Diverged);
+    assert_eq!(world.status("bob").pending.changes, 0);
+    world.shows("alice", Synced, Reason::Synced);
+}
+
+#[test]
 fn what_can_not_be_mended_is_said() {
     let mut world = World::with(&["alice"]);
     world.writes("alice", 5, "title", "Dune");
