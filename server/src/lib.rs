@@ -28,6 +28,7 @@ pub mod restore;
 pub mod settings;
 pub mod token;
 
+mod accept;
 mod app;
 mod routes;
 mod socket;
@@ -36,7 +37,6 @@ mod watcher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -45,7 +45,7 @@ use tokio::time::timeout;
 use access::{Gate, Rates};
 use app::App;
 use audit::{Audit, Entry, Event};
-use limits::STOP_LIMIT;
+use limits::{PLAIN_CONNECTIONS, STOP_LIMIT};
 use lock::{FolderLock, LockError};
 use metrics::Metrics;
 use registry::{FolderError, Registry};
@@ -115,6 +115,7 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
     let sockets = Arc::new(Semaphore::new(settings.max_sockets));
+    let places = settings.max_sockets + PLAIN_CONNECTIONS;
     let app = App {
         settings,
         registry: registry.clone(),
@@ -127,28 +128,17 @@ pub async fn run(
         alive,
         snapshots,
     };
-    let router = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
-
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!("a connection without TCP_NODELAY: {error}");
-        }
-    });
-    let mut stopped = stop.subscribe();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the server has ended already.
-        drop(stopped.wait_for(|stopping| *stopping).await);
-    });
+    let serving = accept::serve(listener, routes::router(app), places, stop.subscribe());
     let stop_when_asked = async {
         shutdown.await;
         stop.send_replace(true);
         tokio::time::sleep(STOP_LIMIT).await;
     };
-    let result = tokio::select! {
-        result = serving => result.map_err(RunError::Serve),
+    tokio::select! {
+        () = serving => {}
         // Requests that are still running by then are cut off.
-        () = stop_when_asked => Ok(()),
-    };
+        () = stop_when_asked => {}
+    }
     stop.send_replace(true);
     drop(watching);
     watching_access.abort();
@@ -158,5 +148,5 @@ pub async fn run(
     }
     registry.close(STOP_LIMIT).await;
     audit.write(Entry::new(Event::Stop));
-    result
+    Ok(())
 }

@@ -4,8 +4,27 @@
 
 use std::time::Duration;
 
+/// Connections at once beside the WebSockets that are allowed. One more takes the place of the one that has been silent
+/// for longest since it came, or waits.
+pub const PLAIN_CONNECTIONS: usize = 512;
+/// While fewer places than this are free, a connection ends with its answer: nobody keeps one for a next request.
+pub const CROWDED_PLACES: usize = 128;
+/// How long the head of a request may take, counted from the connection's begin or the answer before: so it also ends a
+/// connection that is kept open and not used.
+pub const HEAD_LIMIT: Duration = Duration::from_secs(15);
+/// Largest head of a request, in bytes; as much is read ahead of a body.
+pub const HEAD_BYTES: usize = 64 * 1024;
+/// Headers of one request.
+pub const MAX_HEADERS: usize = 100;
+/// How long the reader of an answer may take nothing of it.
+pub const STALL_LIMIT: Duration = Duration::from_secs(20);
+/// The pause after a connection could not be taken in, as when no more files can be opened.
+pub const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
 /// Databases open at once. Each has a thread and a few connections.
 pub const MAX_DATABASES: usize = 256;
+/// A database is made on first use only while fewer than this are open: the others are kept for files that are there.
+pub const MAX_DATABASES_MADE: usize = 192;
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
 /// How long a restore waits for a server that is ending.
@@ -29,6 +48,9 @@ pub const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// Words to one socket from outside its own connection (superseded, reset) that may wait.
 pub const CONTROL_QUEUE: usize = 4;
 
+/// Largest message on a WebSocket. What is larger comes in fragments; a hello, which doesn't, is far below. So little is
+/// what somebody without a token can make the server hold.
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages that may wait for one socket: a window of parts, their receipts, and heartbeats.
 pub const OUTGOING_FRAMES: usize = 32;
 /// How long one message may take to be written before its reader counts as too slow.

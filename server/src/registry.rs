@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use crate::database::{Database, EngineSource, Schema};
 use crate::error::ApiError;
-use crate::limits::{MAX_DATABASES, SCHEMA_FILE_BYTES};
+use crate::limits::{MAX_DATABASES, MAX_DATABASES_MADE, SCHEMA_FILE_BYTES};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use crate::settings::{SchemaChoice, Settings};
@@ -128,7 +128,7 @@ impl Registry {
                 if !there && !choice.create {
                     return Err(unknown());
                 }
-                self.slot(name).await?
+                self.slot(name, there).await?
             }
         };
         let mut state = slot.0.lock().await;
@@ -200,9 +200,10 @@ impl Registry {
         SchemaChoice::of(name, &self.settings.databases, self.settings.dev, &names)
     }
 
-    async fn slot(&self, name: &DatabaseName) -> Result<Arc<Slot>, ApiError> {
+    async fn slot(&self, name: &DatabaseName, there: bool) -> Result<Arc<Slot>, ApiError> {
         let mut slots = self.slots.write().await;
-        if slots.len() >= MAX_DATABASES && !slots.contains_key(name) {
+        let most = if there { MAX_DATABASES } else { MAX_DATABASES_MADE };
+        if slots.len() >= most && !slots.contains_key(name) {
             return Err(ApiError::Overloaded);
         }
         Ok(slots.entry(name.clone()).or_default().clone())

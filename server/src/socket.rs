@@ -14,7 +14,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use greenlight_core::Now;
-use greenlight_core::limits::MAX_FRAME_BYTES;
 use greenlight_core::protocol::{CloseCode, Hello, Refuse, RefuseCode, SUBPROTOCOL};
 use greenlight_core::replica::{Applied, Chunk, DigestScope, Digests, Fault};
 use greenlight_core::server::{Greeting, Output, ServerSession};
@@ -27,7 +26,7 @@ use crate::audit::Event as Audited;
 use crate::clock;
 use crate::database::{Control, Database, Published, Registration};
 use crate::error::ApiError;
-use crate::limits::{ACCESS_POLL, CLOSE_LIMIT, CLOSE_REASON_BYTES, OUTGOING_FRAMES, WRITE_LIMIT};
+use crate::limits::{ACCESS_POLL, CLOSE_LIMIT, CLOSE_REASON_BYTES, MESSAGE_BYTES, OUTGOING_FRAMES, WRITE_LIMIT};
 use crate::metrics::Metrics;
 use greenlight_core::protocol::WriterState;
 
@@ -50,7 +49,7 @@ pub(crate) async fn upgrade(
     }
     let place = app.rates.socket(target.caller.address);
     let permit = app.sockets.clone().try_acquire_owned().ok().zip(place);
-    let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES).max_frame_size(MESSAGE_BYTES);
     Ok(upgrade.on_upgrade(move |socket| async move {
         app.metrics.sockets_opened.add(1);
         let metrics = app.metrics.clone();
@@ -339,7 +338,7 @@ impl Driver {
     async fn broken(self, error: &axum::Error) {
         tracing::debug!(database = %self.target.name, "a socket broke: {error}");
         if error.to_string().contains("too long") {
-            let reason = format!("a message is larger than {MAX_FRAME_BYTES} bytes");
+            let reason = format!("a message is larger than {MESSAGE_BYTES} bytes: send it in fragments");
             self.close(CloseCode::TooBig, &reason).await;
         }
     }

@@ -4,9 +4,9 @@
 
 use futures_util::{SinkExt, StreamExt};
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
-use greenlight_core::limits::MAX_FRAME_BYTES;
 use greenlight_core::protocol::ServerMessage;
 use greenlight_core::replica::perform;
+use greenlight_server::limits::MESSAGE_BYTES;
 use greenlight_store::ClientDatabase;
 use serde_json::json;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use crate::fixture::{DEADLINE, NOTES, Server, eventually};
 use crate::peer::{Peer, Socket, dial, now, open};
 
 /// The hello that a client with this database would say.
-fn hello(store: &mut ClientDatabase) -> Vec<u8> {
+pub(crate) fn hello(store: &mut ClientDatabase) -> Vec<u8> {
     let mut session = ClientSession::new(now(), ClientConfig { agent: "by hand".to_owned(), seed: 1 });
     loop {
         match session.poll_output().expect("a hello before it waits") {
@@ -29,7 +29,7 @@ fn hello(store: &mut ClientDatabase) -> Vec<u8> {
 }
 
 /// Waits for the closing frame.
-async fn closed(socket: &mut Socket) -> (u16, String) {
+pub(crate) async fn closed(socket: &mut Socket) -> (u16, String) {
     let end = timeout(DEADLINE, async {
         loop {
             match socket.next().await {
@@ -42,7 +42,7 @@ async fn closed(socket: &mut Socket) -> (u16, String) {
     end.await.expect("closed in time")
 }
 
-async fn message(socket: &mut Socket) -> ServerMessage<Vec<greenlight_core::Change>> {
+pub(crate) async fn message(socket: &mut Socket) -> ServerMessage<Vec<greenlight_core::Change>> {
     match timeout(DEADLINE, socket.next()).await.expect("a message in time") {
         Some(Ok(Message::Binary(frame))) => ServerMessage::decode(&frame).unwrap(),
         other => panic!("not a message: {other:?}"),
@@ -59,7 +59,7 @@ async fn what_can_not_be_read_closes_with_a_code() {
         (Message::text("hello"), 4001),
         // A ping, before any hello.
         (Message::Binary([[8, 1, 0, 0].as_slice(), &[0; 9]].concat().into()), 4002),
-        (Message::Binary(vec![0; MAX_FRAME_BYTES + 1].into()), 1009),
+        (Message::Binary(vec![0; MESSAGE_BYTES + 1].into()), 1009),
     ] {
         let shown = format!("{what:.40?}");
         let mut socket = dial(server.address, "notes", None).await.unwrap();

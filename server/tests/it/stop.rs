@@ -15,7 +15,7 @@ use crate::fixture::{DEADLINE, Server, extension, folder};
 use crate::peer::Peer;
 
 /// A process that ends with its handle.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -25,7 +25,7 @@ impl Drop for Process {
     }
 }
 
-fn command(folder: &TempDir) -> Command {
+pub(crate) fn command(folder: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight-server"));
     command.arg("--data").arg(folder.path().join("data")).arg("--schemas").arg(folder.path().join("schemas"));
     command.args(["--listen", "127.0.0.1:0"]);
@@ -37,7 +37,11 @@ fn command(folder: &TempDir) -> Command {
 }
 
 fn start(folder: &TempDir) -> (Process, SocketAddr) {
-    let mut child = command(folder).arg("--dev").spawn().unwrap();
+    start_with(folder, &[])
+}
+
+pub(crate) fn start_with(folder: &TempDir, arguments: &[&str]) -> (Process, SocketAddr) {
+    let mut child = command(folder).arg("--dev").args(arguments).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").expect(&line).parse().unwrap();
