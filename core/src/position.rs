@@ -25,7 +25,7 @@ impl SiteId {
 
     /// Reads 32 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.is_ascii() {
+        if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
         let mut bytes = [0; 16];
@@ -168,4 +168,21 @@ pub struct Lineage {
     pub site_id: SiteId,
     /// Its incarnation.
     pub epoch: Epoch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_site_is_read_from_hexadecimal_digits_alone() {
+        let site = SiteId(std::array::from_fn(|at| at as u8 * 17));
+        assert_eq!(SiteId::from_hex(&site.to_hex()), Some(site));
+        // Rust's own reader takes a sign.
+        for text in ["", "00", &"+f".repeat(16), &"-0".repeat(16), &"0g".repeat(16), &"é".repeat(16)] {
+            assert_eq!(SiteId::from_hex(text), None, "{text}");
+        }
+    }
 }
