@@ -5,6 +5,9 @@
 # The port of `make run`, and its data folder.
 PORT ?= 8080
 DATA ?= data
+# How long `make soak` goes on.
+SCHEDULES ?= 40000
+KILLS ?= 1000
 # The stages of `make test`, all when empty: make test STAGES="fmt clippy e2e"
 STAGES ?=
 
@@ -35,8 +38,8 @@ extension: ## build the loadable cr-sqlite for sqlite3 and Python: target/extens
 audit: ## look for known vulnerabilities in what is built in (needs the network)
 	@scripts/audit
 
-soak: ## run the simulation for long (SCHEDULES=40000)
-	@scripts/soak $(SCHEDULES)
+soak: ## kill servers and run the simulation for long (SCHEDULES=40000, KILLS=1000)
+	@scripts/soak $(SCHEDULES) $(KILLS)
 
 fmt: ## format the Rust code
 	@cargo fmt

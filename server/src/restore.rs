@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use greenlight_core::replica::Fault;
+use greenlight_store::crash::{self, Point};
 use greenlight_store::{RestorePlan, RestoreStep, Restored};
 use thiserror::Error;
 
@@ -71,7 +72,17 @@ pub enum RestoreError {
 /// # Errors
 /// [`RestoreError`]; the database is as it was.
 pub fn restore(flags: RestoreFlags) -> Result<Restored, RestoreError> {
-    restore_until(flags, &mut |_| Ok(()))
+    restore_until(flags, &mut |step| {
+        crash::point(match step {
+            RestoreStep::Copied => Point::RestoreCopied,
+            RestoreStep::Ready => Point::RestoreReady,
+            RestoreStep::Folded => Point::RestoreFolded,
+            RestoreStep::Kept => Point::RestoreKept,
+            RestoreStep::Cleared => Point::RestoreCleared,
+            RestoreStep::Placed => Point::RestorePlaced,
+        });
+        Ok(())
+    })
 }
 
 /// The same; `reached` is told of each step, and ends it there by failing.

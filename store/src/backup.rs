@@ -64,6 +64,7 @@ mod native {
 
     use super::Backups;
     use crate::connection::Connection;
+    use crate::crash::{self, Point};
     use crate::fault::from_sqlite;
 
     /// Why a copy was made; a part of its name.
@@ -134,9 +135,11 @@ mod native {
         make_folder(&backups.folder)?;
         let part = backups.folder.join(format!(".{name}.part"));
         let copied = write(file, &part).and_then(|()| {
+            crash::point(Point::BackupWritten);
             let place = free_place(backups, &name, kind, now_ms);
             std::fs::rename(&part, &place).map_err(fault_of)?;
             sync_folder(&backups.folder)?;
+            crash::point(Point::BackupNamed);
             Ok(place)
         });
         let place = copied.inspect_err(|_| drop(std::fs::remove_file(&part)))?;

@@ -12,6 +12,7 @@ use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 
+use crate::crash::{self, Point};
 use crate::fault::{from_sqlite, internal};
 use crate::guard::Guard;
 use crate::limits::{BUSY_TIMEOUT, CACHE_KIB, SQL_BYTES, SQL_PARAMETERS, STATEMENT_CACHE};
@@ -113,13 +114,16 @@ impl Connection {
     /// Makes cr-sqlite's tables, as one transaction: it makes them one by one, and takes what it was cut off in for a
     /// database of a version that it can't open. Such a one is mended here.
     fn found(&mut self, extension: Option<&Path>, fresh_site: SiteId) -> Result<(), Fault> {
+        crash::point(Point::FoundBegun);
         self.execute_batch("BEGIN IMMEDIATE").map_err(from_sqlite)?;
         let made = self.plant_site(fresh_site).map_err(from_sqlite).and_then(|()| self.load_crsqlite(extension));
+        crash::point(Point::FoundBeforeCommit);
         let committed = made.and_then(|()| self.execute_batch("COMMIT").map_err(from_sqlite));
         if committed.is_err() && !self.is_autocommit() {
             // When it fails, SQLite has rolled back already, which is what is wanted.
             drop(self.execute_batch("ROLLBACK"));
         }
+        crash::point(Point::FoundCommitted);
         committed
     }
 

@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::apply::{Again, Culprits};
 use crate::backup;
 use crate::connection::Connection;
+use crate::crash::{self, Point};
 use crate::fault::{from_sqlite, internal};
 use crate::options::{Location, Options};
 use crate::read::{Counted, View};
@@ -129,6 +130,7 @@ impl Database {
                 Err(Unprepared::RolledBack(change)) => culprits.add(*change),
             }
         };
+        crash::point(Point::SchemaCommitted);
         if let Some(made) = made {
             made.keep();
         }
@@ -164,6 +166,7 @@ impl Database {
         if migrated != Migrated::Nothing && is_seen {
             self.apply_aside(culprits)?;
         }
+        crash::point(Point::SchemaBeforeCommit);
         Ok((migrated, made))
     }
 

@@ -10,6 +10,7 @@ mod backup;
 pub mod bundle;
 mod client;
 mod connection;
+pub mod crash;
 mod database;
 mod digest;
 mod facts;

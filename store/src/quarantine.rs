@@ -10,6 +10,7 @@ use greenlight_core::replica::{ClientStore, Fault, Outbox};
 use crate::apply::{Again, Culprits};
 use crate::aside::{self, Shelf, Shelved, ShelvedId};
 use crate::client::ClientDatabase;
+use crate::crash::Point;
 use crate::fault::internal;
 use crate::limits::RETRY_LIMIT;
 use crate::rewrite;
@@ -35,7 +36,7 @@ impl ServerDatabase {
         let mut culprits = Culprits::default();
         // Ends: each round leaves out one more change.
         loop {
-            let tried = self.framed(|database, _| {
+            let tried = self.framed([Point::RetryBeforeCommit, Point::RetryCommitted], |database, _| {
                 let found = aside::find(&database.conn, &ids.iter().copied().collect())?;
                 let unknown = unknown(ids, &found);
                 let (applied, kept) = database.retry_quarantined(found, &culprits)?;
@@ -56,7 +57,7 @@ impl ServerDatabase {
     /// # Errors
     /// Any [`Fault`]; nothing was changed.
     pub fn drop_quarantined(&mut self, ids: &[ShelvedId]) -> Result<(Vec<Shelved>, Vec<ShelvedId>), Fault> {
-        let dropped = self.framed(|database, _| {
+        let dropped = self.framed([Point::DropBeforeCommit, Point::DropCommitted], |database, _| {
             let found = aside::find(&database.conn, &ids.iter().copied().collect())?;
             for shelved in &found {
                 if !aside::take(&database.conn, Shelf::Quarantine, &shelved.change)? {

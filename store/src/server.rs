@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use crate::apply::{Failure, Poison};
 use crate::aside::{self, Shelf, Shelved};
+use crate::crash::{self, Point};
 use crate::database::{Database, OpenError, Role};
 use crate::limits::{PEER_LIMIT, TAG_LIMIT, TAG_PRUNE_EVERY};
 use crate::options::Options;
@@ -80,6 +81,7 @@ impl ServerDatabase {
         if state::get::<i64>(&database.conn, key::EPOCH)?.is_none() {
             let epoch = (database.options.random)();
             database.transaction(|database| state::set(&database.conn, key::EPOCH, epoch as i64))?;
+            crash::point(Point::EpochCommitted);
         }
         let mut server = Self { database, commits: 0 };
         server.take_note()?;
@@ -136,7 +138,11 @@ impl ServerDatabase {
     }
 
     fn try_commit(&mut self, work: &[Work], poison: &Poison) -> Result<Committed, Failure> {
-        let framed = self.framed(|database, before| {
+        let points = match work.first() {
+            Some(Work::Exec { .. }) => [Point::ExecBeforeCommit, Point::ExecCommitted],
+            Some(Work::Upload(_)) | None => [Point::UploadBeforeCommit, Point::UploadCommitted],
+        };
+        let framed = self.framed(points, |database, before| {
             let mut done = Vec::with_capacity(work.len());
             for one in work {
                 done.push(match one {
@@ -160,6 +166,7 @@ impl ServerDatabase {
     /// everything, and moves the head over both.
     pub(crate) fn framed<T, E: From<Fault>>(
         &mut self,
+        [before_commit, committed]: [Point; 2],
         work: impl FnOnce(&mut Database, Cursor) -> Result<T, E>,
     ) -> Result<(T, Moved), E> {
         self.commits += 1;
@@ -180,8 +187,10 @@ impl ServerDatabase {
             if prunes {
                 prune(&database.conn)?;
             }
+            crash::point(before_commit);
             Ok::<_, E>((done, Moved { before, head, tables }, others))
         })?;
+        crash::point(committed);
         if let Some(others) = others {
             self.database.noticed(others);
         }
@@ -204,11 +213,15 @@ impl ServerDatabase {
         if self.database.largest_version()? <= self.head()?.version {
             return Ok(false);
         }
-        self.database.transaction(|database| {
+        let moved = self.database.transaction(|database| {
             let before = state::head(&database.conn)?;
             foreign::restamp_moved(database, before.version)?;
-            Ok(move_head(database, before)?.0 != before)
-        })
+            let moved = move_head(database, before)?.0 != before;
+            crash::point(Point::NoteBeforeCommit);
+            Ok(moved)
+        })?;
+        crash::point(Point::NoteCommitted);
+        Ok(moved)
     }
 
     /// A real, durable commit, to prove that the writer can.
@@ -226,13 +239,16 @@ impl ServerDatabase {
     /// # Errors
     /// Any [`Fault`]; nothing was changed.
     pub fn reset(&mut self) -> Result<Lineage, Fault> {
-        self.database.transaction(|database| {
+        let lineage = self.database.transaction(|database| {
             let site_id = database.fresh_site();
             identity::begin_anew(database, site_id)?;
             let epoch = Epoch((database.options.random)());
             state::set(&database.conn, key::EPOCH, epoch.0 as i64)?;
+            crash::point(Point::ResetBeforeCommit);
             Ok(Lineage { site_id, epoch })
-        })
+        })?;
+        crash::point(Point::ResetCommitted);
+        Ok(lineage)
     }
 
     /// Takes another epoch: what is done after the file was put back from a backup, so that clients which have seen

@@ -13,6 +13,7 @@ use greenlight_core::replica::{
     UploadPart,
 };
 use greenlight_core::{Cursor, Lineage, SiteId, Value};
+use greenlight_store::crash::{self, Point};
 use greenlight_store::{
     Backups, Done, FileWatch, Location, Options, Replacement, ServerDatabase, ServerReader, Shelf, StatementError,
     Work, take_up,
@@ -290,7 +291,10 @@ impl Reader {
 
     /// Writes a consistent copy and tells what it holds, by its own word.
     pub(super) fn snapshot(&mut self, to: &Path) -> Result<ServerFacts, Fault> {
+        crash::point(Point::SnapshotBegun);
         self.0.snapshot_to(to)?;
-        ServerReader::open(to)?.facts()
+        let facts = ServerReader::open(to)?.facts();
+        crash::point(Point::SnapshotCopied);
+        facts
     }
 }

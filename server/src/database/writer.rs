@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use greenlight_core::limits::HEARTBEAT;
 use greenlight_core::protocol::WriterState;
 use greenlight_core::replica::{Applied, Fault, FaultKind, ServerFacts, UploadPart};
+use greenlight_store::crash::{self, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Published;
@@ -320,6 +321,7 @@ impl Thread {
                     *published = Published { head, generation: published.generation + 1 };
                 });
                 self.committed();
+                crash::point(Point::ResetPublished);
             }
             Err(fault) => self.failed(fault),
         }
@@ -351,7 +353,7 @@ impl Thread {
             self.metrics.changes_in.add(changes);
             self.metrics.batches.add(1);
         }
-        self.settle(results, replies);
+        self.settle([Point::UploadPublished, Point::UploadAnswered], results, replies);
     }
 
     /// One transaction for all statements that wait.
@@ -361,21 +363,24 @@ impl Thread {
         }
         let (statements, replies) = (std::mem::take(&mut batch.statements), std::mem::take(&mut batch.answered));
         let results = self.guarded(|engine| engine.exec(statements));
-        self.settle(results, replies);
+        self.settle([Point::ExecPublished, Point::ExecAnswered], results, replies);
     }
 
     /// After a transaction: first the head goes out, then the answers.
     fn settle<T, E: From<Fault>>(
         &mut self,
+        [published, answered]: [Point; 2],
         results: Result<Vec<Result<T, E>>, Fault>,
         replies: Vec<oneshot::Sender<Result<T, E>>>,
     ) {
         match results {
             Ok(results) => {
                 self.committed();
+                crash::point(published);
                 for (reply, result) in replies.into_iter().zip(results) {
                     answer(reply, result);
                 }
+                crash::point(answered);
             }
             Err(fault) => {
                 self.failed(&fault);

@@ -20,7 +20,7 @@ fn loadable() -> PathBuf {
     file
 }
 
-fn shell(database: &Path, sql: &str) -> String {
+pub(crate) fn shell(database: &Path, sql: &str) -> String {
     let load = format!(".load {}", loadable().display());
     let script = format!("{sql}; SELECT crsql_finalize();");
     let output = Command::new("sqlite3")

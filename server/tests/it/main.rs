@@ -14,6 +14,7 @@ mod fence;
 mod fixture;
 mod hostile_http;
 mod hostile_socket;
+mod kills;
 mod migration;
 mod peer;
 mod protocol;

@@ -3,6 +3,7 @@
 //! Where in the flow: at the other end of the wire. It decides nothing that a real client wouldn't.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -22,6 +23,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::fixture::{DEADLINE, NOTES};
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// Where a peer dials: a server that was killed comes back at another port.
+pub(crate) type Address = Arc<Mutex<SocketAddr>>;
 type Job = Box<dyn FnOnce(&mut ClientDatabase, &mut ClientSession) + Send>;
 
 /// Opens a socket; `origin` is a page's.
@@ -47,6 +50,10 @@ impl Peer {
     }
 
     pub(crate) fn start_with(address: SocketAddr, database: &str, token: &str, store: ClientDatabase) -> Self {
+        Self::start_at(Arc::new(Mutex::new(address)), database, token, store)
+    }
+
+    pub(crate) fn start_at(address: Address, database: &str, token: &str, store: ClientDatabase) -> Self {
         let config = ClientConfig { agent: "test".to_owned(), seed: 7 };
         let session = ClientSession::new(clock::now(), config);
         let (publish, status) = watch::channel(session.status(clock::now()));
@@ -142,7 +149,7 @@ pub(crate) fn open(schema: &str) -> ClientDatabase {
 }
 
 struct Driver {
-    address: SocketAddr,
+    address: Address,
     database: String,
     token: String,
     session: ClientSession,
@@ -178,7 +185,7 @@ impl Driver {
                     let reply = perform(&mut self.store, request);
                     self.session.handle_store(clock::now(), reply);
                 }
-                Output::Connect => match dial(self.address, &self.database, None).await {
+                Output::Connect => match dial(self.dialled(), &self.database, None).await {
                     Ok(socket) => {
                         let (sink, stream) = socket.split();
                         (self.sink, self.stream) = (Some(sink), Some(stream));
@@ -204,6 +211,10 @@ impl Driver {
         }
         let status = self.session.status(clock::now());
         self.publish.send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
+    }
+
+    fn dialled(&self) -> SocketAddr {
+        *self.address.lock().unwrap()
     }
 
     fn message(&mut self, message: Option<Result<Message, Error>>) {
