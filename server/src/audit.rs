@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::access::Pass;
 use crate::clock;
 use crate::limits::{AUDIT_FILE_BYTES, AUDIT_FILES, AUDIT_REFUSALS};
+use crate::settings::{FileSettings, audit_file_in};
 
 /// How long [`AUDIT_REFUSALS`] are counted together, milliseconds.
 const REFUSAL_WINDOW_MS: i64 = 60_000;
@@ -146,6 +147,18 @@ impl Audit {
         let bytes = file.metadata()?.len();
         let log = Mutex::new(Log { file, bytes, refusals: (BTreeMap::new(), 0), omitted: 0 });
         Ok(Self { path: path.to_owned(), log, is_failing: AtomicBool::new(false) })
+    }
+
+    /// Adds a line about what a command on this machine has done. Where that fails it is said, since what was done
+    /// stands.
+    pub fn note(data: Option<&Path>, config: Option<&Path>, entry: Entry) {
+        let named = config.and_then(|config| FileSettings::read(config).ok()).and_then(|file| file.audit);
+        let path = named.or_else(|| FileSettings::data_folder(data, config).ok().map(|data| audit_file_in(&data)));
+        match path.map(|path| Self::open(&path)).transpose() {
+            Ok(Some(audit)) => audit.write(entry),
+            Ok(None) => tracing::error!("there is no audit log: nothing says where it is"),
+            Err(error) => tracing::error!("the audit log can't be opened: {error}"),
+        }
     }
 
     /// Whether the last line could not be written.

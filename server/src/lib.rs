@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod database;
 pub mod demo;

@@ -1,13 +1,49 @@
-//! Who uses a data folder: servers together, or a restore alone.
+//! Who uses a data folder or a database: servers together, or a command alone.
 //!
-//! Where in the flow: taken at the start, let go by the system when the process ends, however it does. Never held by
+//! Where in the flow: taken at the start of what uses it, let go by the system when the process ends, however it does. Never held by
 //! anything but the process: the file itself says nothing and stays.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+use crate::name::DatabaseName;
+
 /// The file that is locked; a leading dot is no database's name.
 const FILE: &str = ".lock";
+
+/// The folder of the databases' own locks; likewise.
+const FOLDER: &str = ".locks";
+
+/// What a database is locked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A backup: one at a time.
+    Backup,
+}
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// Held as long as a database is used for a purpose.
+#[derive(Debug)]
+pub struct DatabaseLock(#[expect(dead_code, reason = "it is the lock")] Option<File>);
+
+impl DatabaseLock {
+    /// Alone.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn alone(data: &Path, name: &DatabaseName, purpose: Purpose) -> Result<Self, LockError> {
+        let folder = data.join(FOLDER);
+        std::fs::create_dir_all(&folder).map_err(LockError::File)?;
+        take(&folder.join(format!("{}.{name}", purpose.word())), File::try_lock).map(Self)
+    }
+}
 
 /// Held as long as the folder is used.
 #[derive(Debug)]
@@ -28,7 +64,7 @@ impl FolderLock {
     /// # Errors
     /// [`LockError`].
     pub fn shared(folder: &Path) -> Result<Self, LockError> {
-        Self::take(folder, File::try_lock_shared)
+        take(&folder.join(FILE), File::try_lock_shared).map(Self)
     }
 
     /// For a restore: alone.
@@ -36,19 +72,18 @@ impl FolderLock {
     /// # Errors
     /// [`LockError`].
     pub fn alone(folder: &Path) -> Result<Self, LockError> {
-        Self::take(folder, File::try_lock)
+        take(&folder.join(FILE), File::try_lock).map(Self)
     }
+}
 
-    fn take(folder: &Path, lock: impl FnOnce(&File) -> Result<(), TryLockError>) -> Result<Self, LockError> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(FILE));
-        let file = file.map_err(LockError::File)?;
-        match lock(&file) {
-            Ok(()) => Ok(Self(Some(file))),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held),
-            Err(TryLockError::Error(error)) => {
-                tracing::warn!("this file system has no locks, so a restore can't tell whether a server runs: {error}");
-                Ok(Self(None))
-            }
+fn take(path: &Path, lock: impl FnOnce(&File) -> Result<(), TryLockError>) -> Result<Option<File>, LockError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(LockError::File)?;
+    match lock(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(LockError::Held),
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!("this file system has no locks, so a restore can't tell whether a server runs: {error}");
+            Ok(None)
         }
     }
 }

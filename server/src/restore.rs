@@ -17,7 +17,7 @@ use crate::database::backups;
 use crate::limits::RESTORE_WAIT;
 use crate::lock::{FolderLock, LockError};
 use crate::name::{DatabaseName, NameError};
-use crate::settings::{FileSettings, SettingsError, audit_file_in};
+use crate::settings::{FileSettings, SettingsError};
 
 pub use greenlight_store::RestoreError as StoreRestoreError;
 
@@ -93,7 +93,7 @@ pub fn restore_until(
     flags: RestoreFlags,
     reached: &mut dyn FnMut(RestoreStep) -> Result<(), Fault>,
 ) -> Result<Restored, RestoreError> {
-    let data = data_folder(&flags)?;
+    let data = FileSettings::data_folder(flags.data.as_deref(), flags.config.as_deref())?;
     let name = DatabaseName::parse(&flags.database)?;
     if !data.is_dir() {
         return Err(RestoreError::NoFolder(data));
@@ -120,37 +120,12 @@ fn lock(data: &Path) -> Result<FolderLock, RestoreError> {
     }
 }
 
-fn data_folder(flags: &RestoreFlags) -> Result<PathBuf, RestoreError> {
-    let from_file = || match &flags.config {
-        Some(path) => FileSettings::read(path).map(|file| file.data),
-        None => Ok(None),
-    };
-    let found = match &flags.data {
-        Some(data) => Some(data.clone()),
-        None => from_file()?,
-    };
-    let missing =
-        SettingsError::Missing { name: "the folder of databases", flag: "--data", env: "GREENLIGHT_DATA", key: "data" };
-    Ok(found.ok_or(missing)?)
-}
-
 /// Notes a restore that was done in the audit log. Where that fails it is said, since the restore stands.
 pub fn audit(flags: &RestoreFlags, restored: &Restored) {
-    let path = match &flags.config {
-        Some(config) => FileSettings::read(config).ok().and_then(|file| file.audit),
-        None => None,
-    };
-    let path = path.or_else(|| data_folder(flags).ok().map(|data| audit_file_in(&data)));
-    let opened = path.map(|path| Audit::open(&path)).transpose();
-    match opened {
-        Ok(Some(audit)) => {
-            let entry = Entry::new(Event::Restore).by_operator().database(&flags.database);
-            let entry = entry.with("from", flags.from.display().to_string()).with("new_lineage", flags.new_lineage);
-            audit.write(entry.with("head", restored.head.version.get()));
-        }
-        Ok(None) => {}
-        Err(error) => tracing::error!("the audit log can't be opened: {error}"),
-    }
+    let entry = Entry::new(Event::Restore).by_operator().database(&flags.database);
+    let entry = entry.with("from", flags.from.display().to_string()).with("new_lineage", flags.new_lineage);
+    let entry = entry.with("head", restored.head.version.get());
+    Audit::note(flags.data.as_deref(), flags.config.as_deref(), entry);
 }
 
 /// What is told of a restore that was done.

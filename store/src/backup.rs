@@ -16,7 +16,8 @@ pub struct Backups {
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use native::{
-    Kind, Made, create_like, fault_of, keep, name_of, prune, set_log_aside, sync_file, sync_folder,
+    Kind, Made, copies, create_like, fault_of, free_place, keep, make_folder, name_of, prune, set_log_aside, sync_file,
+    sync_folder,
 };
 
 /// Copies the database as it was last committed, where its options say so. The caller holds the writing transaction,
@@ -76,6 +77,8 @@ mod native {
         Restore,
         /// A log whose file was overwritten.
         Replaced,
+        /// By an operator, or the server's schedule.
+        Backup,
     }
 
     impl Kind {
@@ -84,12 +87,13 @@ mod native {
                 Self::Schema(number) => format!("schema-{number}"),
                 Self::Restore => "before-restore".to_owned(),
                 Self::Replaced => "replaced".to_owned(),
+                Self::Backup => "backup".to_owned(),
             }
         }
 
         fn ending(self) -> &'static str {
             match self {
-                Self::Schema(_) | Self::Restore => ".sqlite3",
+                Self::Schema(_) | Self::Restore | Self::Backup => ".sqlite3",
                 Self::Replaced => ".log",
             }
         }
@@ -98,7 +102,7 @@ mod native {
         fn takes(self, word: &str) -> bool {
             match self {
                 Self::Schema(_) => word.strip_prefix("schema-").is_some_and(|number| number.parse::<u32>().is_ok()),
-                Self::Restore | Self::Replaced => word == self.word(),
+                Self::Restore | Self::Replaced | Self::Backup => word == self.word(),
             }
         }
     }
@@ -212,7 +216,8 @@ mod native {
         File::open(file).and_then(|file| file.sync_all()).map_err(fault_of)
     }
 
-    fn make_folder(folder: &Path) -> Result<(), Fault> {
+    /// Makes the folder of copies.
+    pub(crate) fn make_folder(folder: &Path) -> Result<(), Fault> {
         std::fs::create_dir_all(folder).map_err(fault_of)?;
         folder.parent().map_or(Ok(()), sync_folder)
     }
@@ -224,7 +229,7 @@ mod native {
     }
 
     /// A copy's name that is not taken.
-    fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
+    pub(crate) fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
         let place = |ms| backups.folder.join(format!("{name}.{}.{}{}", kind.word(), stamp(ms), kind.ending()));
         let mut ms = now_ms;
         while place(ms).exists() {
@@ -235,14 +240,9 @@ mod native {
 
     /// Removes the oldest copies of a kind beyond the number that is kept, with what lies beside them.
     pub(crate) fn prune(backups: &Backups, name: &str, kind: Kind) {
-        let Ok(entries) = std::fs::read_dir(&backups.folder) else { return };
-        let mut found: Vec<(String, PathBuf)> = entries
-            .flatten()
-            .filter_map(|entry| Some((stamp_of(&entry.file_name(), name, kind)?, entry.path())))
-            .collect();
-        found.sort_unstable();
+        let mut found = copies(backups, name, kind);
         let surplus = found.len().saturating_sub(backups.keep);
-        for (_, path) in found.drain(..surplus) {
+        for path in found.drain(..surplus) {
             for ending in ["", "-wal", "-shm", "-journal"] {
                 let mut file = path.clone().into_os_string();
                 file.push(ending);
@@ -250,6 +250,17 @@ mod native {
                 drop(std::fs::remove_file(file));
             }
         }
+    }
+
+    /// The copies of a database of one kind, the oldest first.
+    pub(crate) fn copies(backups: &Backups, name: &str, kind: Kind) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&backups.folder) else { return Vec::new() };
+        let mut found: Vec<(String, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| Some((stamp_of(&entry.file_name(), name, kind)?, entry.path())))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, path)| path).collect()
     }
 
     /// The stamp of a file that is a copy of this database and kind.

@@ -20,6 +20,8 @@ mod guard;
 mod identity;
 pub mod limits;
 mod local;
+#[cfg(not(target_family = "wasm"))]
+mod online;
 mod options;
 mod outbox;
 mod quarantine;
@@ -46,6 +48,8 @@ pub use backup::Backups;
 pub use client::ClientDatabase;
 pub use database::OpenError;
 pub use local::LocalCommit;
+#[cfg(not(target_family = "wasm"))]
+pub use online::{BackedUp, BackupError, BackupPlace, back_up, last_backup};
 pub use options::{Location, Options};
 pub use quarantine::Retried;
 #[cfg(not(target_family = "wasm"))]

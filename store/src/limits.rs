@@ -54,3 +54,7 @@ pub const FOREIGN_MOVE_STEP: u64 = 1 << 16;
 /// Changes that share a savepoint while they are applied the careful way. SQLite walks a savepoint's whole journal at
 /// the end of each statement within it, so that one savepoint around a large part would cost the square of its size.
 pub const SAVEPOINT_CHANGES: usize = 64;
+/// Pages that a backup copies at a time, between which it can be stopped.
+pub const BACKUP_STEP_PAGES: std::ffi::c_int = 1_024;
+/// Steps of SQLite's machine between which the check of a backup can be stopped.
+pub const CHECK_STEPS: std::ffi::c_int = 10_000;

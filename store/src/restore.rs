@@ -193,20 +193,7 @@ fn prepare(
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Restored, RestoreError> {
     let conn = Connection::open_with_flags(ready, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(from_sqlite)?;
-    let findings = conn
-        .prepare("PRAGMA integrity_check")
-        .and_then(|mut check| check.query_map([], |row| row.get(0))?.take(FINDINGS).collect::<Result<Vec<String>, _>>())
-        .unwrap_or_else(|error| vec![crate::fault::sentence(&error)]);
-    if findings != ["ok"] {
-        return Err(RestoreError::Damaged(findings));
-    }
-    let not_ours = |fault: Fault| RestoreError::NotAServers(fault.message);
-    let role: Option<String> = state::get(&conn, key::ROLE).map_err(not_ours)?;
-    if role.as_deref() != Some(Role::Server.name()) {
-        let role = role.map_or_else(|| "it has no role".to_owned(), |role| format!("it is a {role}'s"));
-        return Err(RestoreError::NotAServers(role));
-    }
-    let schema = reader::stored_schema(&conn).map_err(not_ours)?;
+    let schema = whole_and_a_servers(&conn)?;
     if let Some(database) = database
         && database.id().name != schema.id().name
     {
@@ -221,6 +208,24 @@ fn prepare(
     conn.execute_batch("COMMIT").map_err(from_sqlite)?;
     let (lineage, head) = (facts::lineage(&conn)?, state::head(&conn)?);
     Ok(Restored { schema: schema.id().clone(), lineage, head, kept: None })
+}
+
+/// Checks that a copy is whole and a server's, and tells the schema that it follows.
+pub(crate) fn whole_and_a_servers(conn: &Connection) -> Result<Schema, RestoreError> {
+    let findings = conn
+        .prepare("PRAGMA integrity_check")
+        .and_then(|mut check| check.query_map([], |row| row.get(0))?.take(FINDINGS).collect::<Result<Vec<String>, _>>())
+        .unwrap_or_else(|error| vec![crate::fault::sentence(&error)]);
+    if findings != ["ok"] {
+        return Err(RestoreError::Damaged(findings));
+    }
+    let not_ours = |fault: Fault| RestoreError::NotAServers(fault.message);
+    let role: Option<String> = state::get(conn, key::ROLE).map_err(not_ours)?;
+    if role.as_deref() != Some(Role::Server.name()) {
+        let role = role.map_or_else(|| "it has no role".to_owned(), |role| format!("it is a {role}'s"));
+        return Err(RestoreError::NotAServers(role));
+    }
+    reader::stored_schema(conn).map_err(not_ours)
 }
 
 /// Becomes another site with the same rows: what the old one wrote stays the old one's. What is kept aside stays;

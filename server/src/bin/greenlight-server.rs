@@ -1,5 +1,5 @@
-//! The command `greenlight-server`: reads the settings, serves until it is told to stop; or puts a database back, or
-//! keeps tokens.
+//! The command `greenlight-server`: reads the settings, serves until it is told to stop; or backs a database up, puts
+//! one back, or keeps tokens.
 //!
 //! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
 //! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
@@ -8,6 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
+use greenlight_server::backup::{self, BackupFlags};
 use greenlight_server::restore::{self, RestoreFlags};
 use greenlight_server::token::{self, TokenCommand, TokenError};
 use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, run};
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colour).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let result = match arguments.command {
+        Some(Command::Backup(flags)) => back_up(&flags).map_err(|error| error.to_string()),
         Some(Command::Restore(flags)) => put_back(flags).map_err(|error| error.to_string()),
         Some(Command::Token(command)) => tokens(command).map_err(|error| error.to_string()),
         None => serve(arguments.flags).await.map_err(|error| error.to_string()),
@@ -53,6 +55,13 @@ fn tokens(command: TokenCommand) -> Result<(), TokenError> {
     eprint!("{}", printed.hint);
     // It is done, whether or not anybody reads of it; a token that nobody read is revoked by its name.
     drop(write!(std::io::stdout(), "{}", printed.answer));
+    Ok(())
+}
+
+fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
+    let made = backup::back_up(flags)?;
+    // It is done, whether or not anybody reads of it.
+    drop(write!(std::io::stdout(), "{}", backup::describe(&made, &flags.database)));
     Ok(())
 }
 

@@ -123,4 +123,22 @@ impl FileSettings {
         }
         Ok(file)
     }
+
+    /// The folder of databases for a command: as it is given, or as a configuration file names it.
+    ///
+    /// # Errors
+    /// [`SettingsError`], also when neither names one.
+    pub fn data_folder(given: Option<&Path>, config: Option<&Path>) -> Result<PathBuf, SettingsError> {
+        let found = match (given, config) {
+            (Some(data), _) => Some(data.to_owned()),
+            (None, Some(path)) => Self::read(path)?.data,
+            (None, None) => None,
+        };
+        found.ok_or(SettingsError::Missing {
+            name: "the folder of databases",
+            flag: "--data",
+            env: "GREENLIGHT_DATA",
+            key: "data",
+        })
+    }
 }

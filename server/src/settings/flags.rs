@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backup::BackupFlags;
 use crate::restore::RestoreFlags;
 use crate::token::TokenCommand;
 
@@ -32,6 +33,10 @@ pub enum Command {
     /// Adds, lists and revokes tokens; a running server takes it over within two seconds.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Writes a backup of a database, also while a server runs on its folder.
+    ///
+    /// It is a consistent copy, checked and on disk before it has its name. `restore` puts it back.
+    Backup(BackupFlags),
 }
 
 /// What a server is started with.

@@ -7,6 +7,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod endpoints;
 mod exec;
 mod external;

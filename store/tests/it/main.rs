@@ -12,6 +12,7 @@ mod identity;
 mod marks;
 mod migrations;
 mod numbering;
+mod online;
 mod parts;
 mod peers;
 mod poison;
