@@ -19,10 +19,11 @@ use greenlight_core::replica::{
     Applied, Chunk, DigestScope, Digests, Fault, FaultKind, PeerFacts, ReadRequest, ServerFacts, UploadPart,
 };
 use greenlight_core::{Cursor, SiteId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::error::ApiError;
 use crate::limits::{COUNT_WAIT, READ_TRIES, READER_WAIT, WRITER_WAIT};
+use crate::lock::DatabaseLock;
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use digests::SharedDigests;
@@ -42,6 +43,15 @@ pub struct Published {
     pub head: Cursor,
     /// Counts the resets of this database since it was opened: what was begun before one must not be finished after.
     pub generation: u64,
+}
+
+/// What is had as long as the file is open: its lock, and one of the places for open databases.
+#[derive(Debug)]
+pub struct Hold {
+    /// That servers have it open.
+    pub lock: DatabaseLock,
+    /// Its place.
+    pub place: OwnedSemaphorePermit,
 }
 
 /// An open database.
@@ -66,33 +76,41 @@ impl Database {
         name: DatabaseName,
         source: EngineSource,
         create: bool,
+        hold: Arc<Hold>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, String> {
-        Self::open_as(name, source, Opening::First { create }, metrics).await
+        Self::open_as(name, source, Opening::First { create }, hold, metrics).await
     }
 
     /// Opens it again, after its writer has ended. Makes nothing: a file that was there and is gone is told.
     ///
     /// # Errors
     /// Why not; nothing was started.
-    pub async fn open_again(&self, source: EngineSource, metrics: Arc<Metrics>) -> Result<Arc<Self>, String> {
+    pub async fn open_again(
+        &self,
+        source: EngineSource,
+        hold: Arc<Hold>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, String> {
         self.readers.close();
         // What is open in this process shares its locks and its view of the log with whatever it opens next.
         if !self.readers.are_gone(READER_WAIT).await {
             return Err("it is still being read".to_owned());
         }
         self.writer.ended().await;
-        Self::open_as(self.name.clone(), source, Opening::Again(self.writer.replaced()), metrics).await
+        Self::open_as(self.name.clone(), source, Opening::Again(self.writer.replaced()), hold, metrics).await
     }
 
     async fn open_as(
         name: DatabaseName,
         source: EngineSource,
         opening: Opening,
+        hold: Arc<Hold>,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, String> {
         let state = Arc::new(watch::Sender::new(WriterState::default()));
-        let (writer, published) = Writer::start(&name, source.clone(), opening, state.clone(), metrics.clone()).await?;
+        let starting = Writer::start(&name, source.clone(), opening, state.clone(), hold, metrics.clone());
+        let (writer, published) = starting.await?;
         let readers = Readers::new(source);
         let pages = Pages::new(metrics);
         let (digests, roster) = (SharedDigests::new(), Roster::default());
@@ -260,12 +278,17 @@ impl Database {
         self.is_alive()
     }
 
+    /// Jobs that wait for its writer.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     /// Lets the writer finish what waits, and closes it. Later requests are refused. The writer goes last: the last
-    /// connection to close folds the write-ahead log into the file, and a reader can't.
-    pub async fn close(&self, within: Duration) {
+    /// connection to close folds the write-ahead log into the file, and a reader can't. Whether all is closed.
+    pub async fn close(&self, within: Duration) -> bool {
         self.readers.close();
-        self.readers.are_gone(within).await;
-        self.writer.close(within).await;
+        let are_gone = self.readers.are_gone(within).await;
+        self.writer.close(within).await && are_gone
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Fault> {

@@ -31,6 +31,7 @@ pub mod token;
 
 mod accept;
 mod app;
+mod housekeeping;
 mod routes;
 mod socket;
 mod watcher;
@@ -47,7 +48,6 @@ use access::{Gate, Rates};
 use app::App;
 use audit::{Audit, Entry, Event};
 use limits::{PLAIN_CONNECTIONS, STOP_LIMIT};
-use lock::{FolderLock, LockError};
 use metrics::Metrics;
 use registry::{FolderError, Registry};
 
@@ -62,9 +62,6 @@ pub enum RunError {
     /// A folder, or a schema in it.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A database of the folder is being put back.
-    #[error("a database of the data folder is being restored: try again when that is done")]
-    Restoring,
     /// The audit log can't be opened.
     #[error("the audit log can't be written: {0}")]
     Audit(std::io::Error),
@@ -101,10 +98,6 @@ pub async fn run(
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::default());
     let registry = Arc::new(Registry::new(settings.clone(), metrics.clone())?);
-    let _lock = FolderLock::shared(&settings.data).map_err(|error| match error {
-        LockError::Held => RunError::Restoring,
-        LockError::File(error) => FolderError::Data(error).into(),
-    })?;
     let (gate, watching_access) = Gate::open(&settings)?;
     let audit = Arc::new(Audit::open(&settings.audit_file()).map_err(RunError::Audit)?);
     audit.write(Entry::new(Event::Start).with("version", env!("CARGO_PKG_VERSION")));
@@ -115,6 +108,7 @@ pub async fn run(
 
     let (stop, stopping) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
+    let housekeeping = housekeeping::start(registry.clone(), settings.operations.idle, stopping.clone());
     let sockets = Arc::new(Semaphore::new(settings.max_sockets));
     let places = settings.max_sockets + PLAIN_CONNECTIONS;
     let app = App {
@@ -146,6 +140,10 @@ pub async fn run(
     // Sockets hold a sender each; when the last is gone this ends.
     if timeout(STOP_LIMIT, ended.recv()).await.is_err() {
         tracing::warn!("some sockets did not end in time");
+    }
+    // It may be closing a database, which the next line waits for too.
+    if timeout(STOP_LIMIT, housekeeping).await.is_err() {
+        tracing::warn!("the housekeeping did not end in time");
     }
     registry.close(STOP_LIMIT).await;
     audit.write(Entry::new(Event::Stop));

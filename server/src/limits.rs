@@ -21,14 +21,27 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(20);
 /// The pause after a connection could not be taken in, as when no more files can be opened.
 pub const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// Databases open at once. Each has a thread and a few connections.
+/// Databases open at once. Each has a thread and a few connections. For one more, the one that was used longest ago
+/// and isn't in use is closed.
 pub const MAX_DATABASES: usize = 256;
-/// A database is made on first use only while fewer than this are open: the others are kept for files that are there.
-pub const MAX_DATABASES_MADE: usize = 192;
+/// Databases of which the server remembers how they are, open or not.
+pub const MAX_KNOWN_DATABASES: usize = 4_096;
+/// The longest time between two looks at which databases are idle, or wanted by a restore.
+pub const HOUSEKEEPING_MOST: Duration = Duration::from_millis(500);
+/// The shortest.
+pub const HOUSEKEEPING_LEAST: Duration = Duration::from_millis(20);
+/// How long what is under way on a database that is wanted by a restore may take until it is cut off.
+pub const GIVE_UP_GRACE: Duration = Duration::from_secs(2);
+/// How long a database that nobody uses may take to close.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
-/// How long a restore waits for a server that is ending.
+/// How long a restore waits for another one, which may be ending.
 pub const RESTORE_WAIT: Duration = Duration::from_secs(1);
+/// How long a restore waits for servers to give the database up: a look, what is under way, and the closing.
+pub const GIVE_UP_WAIT: Duration = Duration::from_secs(30);
+/// How often it tries.
+pub const LOCK_TRY_EVERY: Duration = Duration::from_millis(20);
 /// Jobs that may wait for one database's writer. More wait at their sockets, which is what slows a flood down.
 pub const WRITER_QUEUE: usize = 64;
 /// Jobs that one turn of the writer takes together; what can share a commit, does.

@@ -1,22 +1,23 @@
-//! Who uses a data folder or a database: servers together, or a command alone.
+//! Who uses a database: servers together, or a command alone.
 //!
-//! Where in the flow: taken at the start of what uses it, let go by the system when the process ends, however it does. Never held by
-//! anything but the process: the file itself says nothing and stays.
+//! Where in the flow: taken before a database's file is touched, let go by the system when the process ends, however it
+//! does. Never held by anything but the process: the files themselves say nothing and stay.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::name::DatabaseName;
 
-/// The file that is locked; a leading dot is no database's name.
-const FILE: &str = ".lock";
-
-/// The folder of the databases' own locks; likewise.
+/// The folder of the files that are locked; a leading dot is no database's name.
 const FOLDER: &str = ".locks";
 
 /// What a database is locked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// It is open: servers share this, a restore has it alone.
+    Open,
+    /// A restore wants it: servers give it up, and don't open it until that is done.
+    Wanted,
     /// A backup: one at a time.
     Backup,
 }
@@ -24,6 +25,8 @@ pub enum Purpose {
 impl Purpose {
     fn word(self) -> &'static str {
         match self {
+            Self::Open => "open",
+            Self::Wanted => "wanted",
             Self::Backup => "backup",
         }
     }
@@ -33,23 +36,7 @@ impl Purpose {
 #[derive(Debug)]
 pub struct DatabaseLock(#[expect(dead_code, reason = "it is the lock")] Option<File>);
 
-impl DatabaseLock {
-    /// Alone.
-    ///
-    /// # Errors
-    /// [`LockError`].
-    pub fn alone(data: &Path, name: &DatabaseName, purpose: Purpose) -> Result<Self, LockError> {
-        let folder = data.join(FOLDER);
-        std::fs::create_dir_all(&folder).map_err(LockError::File)?;
-        take(&folder.join(format!("{}.{name}", purpose.word())), File::try_lock).map(Self)
-    }
-}
-
-/// Held as long as the folder is used.
-#[derive(Debug)]
-pub struct FolderLock(#[expect(dead_code, reason = "it is the lock")] Option<File>);
-
-/// Why a folder can't be used.
+/// Why a database can't be used.
 #[derive(Debug)]
 pub enum LockError {
     /// Somebody else holds it in a way that excludes this.
@@ -58,32 +45,49 @@ pub enum LockError {
     File(std::io::Error),
 }
 
-impl FolderLock {
-    /// For a server: with other servers, but not during a restore.
+impl DatabaseLock {
+    /// Together with others who share it.
     ///
     /// # Errors
     /// [`LockError`].
-    pub fn shared(folder: &Path) -> Result<Self, LockError> {
-        take(&folder.join(FILE), File::try_lock_shared).map(Self)
+    pub fn shared(data: &Path, name: &DatabaseName, purpose: Purpose) -> Result<Self, LockError> {
+        take(data, name, purpose, File::try_lock_shared)
     }
 
-    /// For a restore: alone.
+    /// Alone.
     ///
     /// # Errors
     /// [`LockError`].
-    pub fn alone(folder: &Path) -> Result<Self, LockError> {
-        take(&folder.join(FILE), File::try_lock).map(Self)
+    pub fn alone(data: &Path, name: &DatabaseName, purpose: Purpose) -> Result<Self, LockError> {
+        take(data, name, purpose, File::try_lock)
+    }
+
+    /// Whether somebody has it alone. Makes no file, and costs one look at the folder where there is none.
+    pub fn is_taken(data: &Path, name: &DatabaseName, purpose: Purpose) -> bool {
+        let file = File::open(path(data, name, purpose));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 
-fn take(path: &Path, lock: impl FnOnce(&File) -> Result<(), TryLockError>) -> Result<Option<File>, LockError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(LockError::File)?;
+fn path(data: &Path, name: &DatabaseName, purpose: Purpose) -> PathBuf {
+    data.join(FOLDER).join(format!("{}.{name}", purpose.word()))
+}
+
+fn take(
+    data: &Path,
+    name: &DatabaseName,
+    purpose: Purpose,
+    lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+) -> Result<DatabaseLock, LockError> {
+    std::fs::create_dir_all(data.join(FOLDER)).map_err(LockError::File)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path(data, name, purpose));
+    let file = file.map_err(LockError::File)?;
     match lock(&file) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(DatabaseLock(Some(file))),
         Err(TryLockError::WouldBlock) => Err(LockError::Held),
         Err(TryLockError::Error(error)) => {
             tracing::warn!("this file system has no locks, so a restore can't tell whether a server runs: {error}");
-            Ok(None)
+            Ok(DatabaseLock(None))
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub external: Counter,
     /// Times that another file was found in an open database's place.
     pub replaced: Counter,
+    /// Databases that were closed since nobody used them.
+    pub idle_closed: Counter,
     /// Shared pages that were read and encoded.
     pub pages_read: Counter,
     /// Shared pages that were handed to a socket.
@@ -57,7 +59,7 @@ pub struct Metrics {
 impl Metrics {
     /// The text that Prometheus reads; `gauges` are name, help and value of what is now.
     pub fn text(&self, gauges: &[(&str, &str, u64)]) -> String {
-        let counters: [(&str, &str, &Counter); 14] = [
+        let counters: [(&str, &str, &Counter); 15] = [
             ("requests", "HTTP requests.", &self.requests),
             ("sockets_opened", "Sockets opened.", &self.sockets_opened),
             ("sockets_closed", "Sockets closed.", &self.sockets_closed),
@@ -70,6 +72,7 @@ impl Metrics {
             ("commit_microseconds", "Time in these commits.", &self.commit_micros),
             ("external_writes", "Times that writes by others were found.", &self.external),
             ("files_replaced", "Times that another file was found in an open database's place.", &self.replaced),
+            ("idle_closed", "Databases closed since nobody used them.", &self.idle_closed),
             ("pages_read", "Shared pages read and encoded.", &self.pages_read),
             ("pages_served", "Shared pages handed to a socket.", &self.pages_served),
         ];

@@ -1,22 +1,27 @@
-//! Which databases are open, and how one is opened on first use.
+//! Which databases are open, and how one is opened on first use, and again after it was closed because nobody used it.
 //!
 //! Where in the flow: every route and socket gets its database here. One bad database never stops the others.
-//! Never makes a file that the settings don't allow.
+//! Never makes a file that the settings don't allow, and never closes a database under whoever has it, but for a
+//! restore.
+
+mod closing;
+mod schemas;
+mod slot;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{RwLock, Semaphore};
 
-use crate::database::{Database, EngineSource, Schema};
+use crate::database::{Database, EngineSource, Hold, Schema};
 use crate::error::ApiError;
-use crate::limits::{MAX_DATABASES, MAX_DATABASES_MADE, SCHEMA_FILE_BYTES};
+use crate::limits::{MAX_DATABASES, MAX_KNOWN_DATABASES};
+use crate::lock::{DatabaseLock, LockError, Purpose};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use crate::settings::{SchemaChoice, Settings};
+use slot::{Slot, State};
 
 /// Why the folders can't be used; each is a sentence for the person who starts the server.
 #[derive(Debug, Error)]
@@ -40,19 +45,6 @@ pub enum FolderError {
     NoSuchSchema(String),
 }
 
-/// A place for one database: opened by whoever comes first, while others wait.
-#[derive(Debug, Default)]
-struct Slot(Mutex<State>);
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Arc<Database>),
-    /// Why the last opening failed, and what was open before.
-    Failed(String, Option<Arc<Database>>),
-}
-
 /// How a database is, for health and status.
 #[derive(Debug)]
 pub enum Condition {
@@ -60,8 +52,10 @@ pub enum Condition {
     Open(Arc<Database>),
     /// Could not be opened, in words.
     Failed(String),
-    /// Being opened at this moment, which a large migration may make long.
+    /// Being opened or closed at this moment; a large migration may make that long.
     Opening,
+    /// Closed since nobody used it; it is opened again for whoever comes.
+    Idle,
 }
 
 /// The databases of one server.
@@ -70,6 +64,8 @@ pub struct Registry {
     settings: Arc<Settings>,
     schemas: BTreeMap<String, Arc<Schema>>,
     slots: RwLock<HashMap<DatabaseName, Arc<Slot>>>,
+    /// One permit for each database that may be open.
+    places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -80,11 +76,12 @@ impl Registry {
     /// The first thing that is wrong with a folder or a schema.
     pub fn new(settings: Arc<Settings>, metrics: Arc<Metrics>) -> Result<Self, FolderError> {
         std::fs::create_dir_all(&settings.data).map_err(FolderError::Data)?;
-        let schemas = read_schemas(&settings.schemas)?;
+        let schemas = schemas::read(&settings.schemas)?;
         if let Some(rule) = settings.databases.iter().find(|rule| !schemas.contains_key(&rule.schema)) {
             return Err(FolderError::NoSuchSchema(rule.schema.clone()));
         }
-        Ok(Self { settings, schemas, slots: RwLock::default(), metrics })
+        let places = Arc::new(Semaphore::new(MAX_DATABASES));
+        Ok(Self { settings, schemas, slots: RwLock::default(), places, metrics })
     }
 
     /// Opens what is in the data folder already. What can't be opened is logged and stays closed.
@@ -131,26 +128,27 @@ impl Registry {
                 self.slot(name, there).await?
             }
         };
-        let mut state = slot.0.lock().await;
-        if let State::Open(database) = &*state
-            && database.is_alive()
-        {
-            return Ok(database.clone());
+        let mut state = slot.lock().await;
+        if let Some(database) = state.touch() {
+            return Ok(database);
         }
+        let hold = self.hold(name).await?;
         let schema = self.schemas.get(&choice.schema).ok_or_else(unknown)?.clone();
         let source = EngineSource { file, schema, extension: self.settings.extension.clone() };
-        let before = match &*state {
-            State::Open(database) | State::Failed(_, Some(database)) => Some(database.clone()),
-            State::Closed | State::Failed(_, None) => None,
-        };
+        let before = state.before();
+        let metrics = self.metrics.clone();
         let opened = match &before {
-            Some(before) => before.open_again(source, self.metrics.clone()).await,
-            None => Database::open(name.clone(), source, choice.create, self.metrics.clone()).await,
+            Some(before) => before.open_again(source, hold.clone(), metrics).await,
+            None => {
+                // What was there is never made anew.
+                let create = choice.create && matches!(*state, State::Unused);
+                Database::open(name.clone(), source, create, hold.clone(), metrics).await
+            }
         };
         match opened {
             Ok(database) => {
                 tracing::info!(database = %name, schema = choice.schema, "open");
-                *state = State::Open(database.clone());
+                *state = State::open(database.clone(), hold);
                 Ok(database)
             }
             Err(why) => {
@@ -160,14 +158,24 @@ impl Registry {
         }
     }
 
+    /// What has to be had before a file is opened.
+    async fn hold(&self, name: &DatabaseName) -> Result<Arc<Hold>, ApiError> {
+        let restoring = || ApiError::Unavailable("it is being put back from a copy".to_owned());
+        if DatabaseLock::is_taken(&self.settings.data, name, Purpose::Wanted) {
+            return Err(restoring());
+        }
+        let lock = DatabaseLock::shared(&self.settings.data, name, Purpose::Open).map_err(|error| match error {
+            LockError::Held => restoring(),
+            LockError::File(error) => ApiError::Unavailable(format!("it can't be locked: {}", error.kind())),
+        })?;
+        Ok(Arc::new(Hold { lock, place: self.place().await? }))
+    }
+
     /// A database that is open; nothing is opened.
     pub async fn peek(&self, name: &DatabaseName) -> Option<Arc<Database>> {
         let slot = self.slots.read().await.get(name).cloned()?;
         // One that is being opened isn't open.
-        match slot.0.try_lock().ok().as_deref() {
-            Some(State::Open(database)) => Some(database.clone()),
-            _ => None,
-        }
+        slot.try_lock().ok().and_then(|state| state.database().cloned())
     }
 
     /// Every database that was used, by name. Waits for none.
@@ -175,24 +183,16 @@ impl Registry {
         let slots: Vec<_> = self.slots.read().await.iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
         let mut all = Vec::with_capacity(slots.len());
         for (name, slot) in slots {
-            match slot.0.try_lock().as_deref() {
-                Ok(State::Open(database)) => all.push((name, Condition::Open(database.clone()))),
+            match slot.try_lock().as_deref() {
+                Ok(State::Open(open)) => all.push((name, Condition::Open(open.database.clone()))),
                 Ok(State::Failed(why, _)) => all.push((name, Condition::Failed(why.clone()))),
-                Ok(State::Closed) => {}
+                Ok(State::Idle) => all.push((name, Condition::Idle)),
+                Ok(State::Unused) => {}
                 Err(_) => all.push((name, Condition::Opening)),
             }
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
-    }
-
-    /// Closes all, each with what waits for its writer done.
-    pub async fn close(&self, within: Duration) {
-        for (_, condition) in self.all().await {
-            if let Condition::Open(database) = condition {
-                database.close(within).await;
-            }
-        }
     }
 
     fn choice(&self, name: &DatabaseName) -> Option<SchemaChoice> {
@@ -202,34 +202,10 @@ impl Registry {
 
     async fn slot(&self, name: &DatabaseName, there: bool) -> Result<Arc<Slot>, ApiError> {
         let mut slots = self.slots.write().await;
-        let most = if there { MAX_DATABASES } else { MAX_DATABASES_MADE };
+        let most = if there { MAX_KNOWN_DATABASES } else { self.settings.max_databases };
         if slots.len() >= most && !slots.contains_key(name) {
             return Err(ApiError::Overloaded);
         }
         Ok(slots.entry(name.clone()).or_default().clone())
     }
-}
-
-fn read_schemas(folder: &Path) -> Result<BTreeMap<String, Arc<Schema>>, FolderError> {
-    let mut schemas = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(FolderError::Schemas)? {
-        let path = entry.map_err(FolderError::Schemas)?.path();
-        if path.extension().is_none_or(|extension| extension != "sql") || !path.is_file() {
-            continue;
-        }
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let schema = read_schema(&path).map_err(|why| FolderError::Schema { file, why })?;
-        schemas.insert(stem, Arc::new(schema));
-    }
-    Ok(schemas)
-}
-
-fn read_schema(path: &Path) -> Result<Schema, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > SCHEMA_FILE_BYTES {
-        return Err(format!("it is larger than {SCHEMA_FILE_BYTES} bytes"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    Schema::parse(&text).map_err(|error| error.to_string())
 }

@@ -1,9 +1,10 @@
-//! `greenlight-server restore`: puts a database back from a copy, while no server runs on its folder.
+//! `greenlight-server restore`: puts a database back from a copy. Servers that have it open give it up first, and open
+//! what is there when it is done; their other databases go on.
 //!
-//! Where in the flow: an operator's command, instead of serving. Never touches a folder that a server uses.
+//! Where in the flow: an operator's command, instead of serving. Never touches a database that a server has open.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use greenlight_core::replica::Fault;
@@ -14,8 +15,8 @@ use thiserror::Error;
 use crate::audit::{Audit, Entry, Event};
 use crate::clock;
 use crate::database::backups;
-use crate::limits::RESTORE_WAIT;
-use crate::lock::{FolderLock, LockError};
+use crate::limits::{GIVE_UP_WAIT, LOCK_TRY_EVERY, RESTORE_WAIT};
+use crate::lock::{DatabaseLock, LockError, Purpose};
 use crate::name::{DatabaseName, NameError};
 use crate::settings::{FileSettings, SettingsError};
 
@@ -36,6 +37,9 @@ pub struct RestoreFlags {
     /// An undo: clients must not bring back what came after the copy. Each has to Nuke and Resync.
     #[arg(long)]
     pub new_lineage: bool,
+    /// Seconds that servers which have the database open are given to give it up.
+    #[arg(long, value_name = "SECONDS", default_value_t = GIVE_UP_WAIT.as_secs())]
+    pub wait: u64,
     /// Configuration file (TOML) that names the folder of databases.
     #[arg(long, env = "GREENLIGHT_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -53,9 +57,12 @@ pub enum RestoreError {
     /// There is no such folder.
     #[error("there is no folder of databases at {}", .0.display())]
     NoFolder(PathBuf),
-    /// A server runs on the folder.
-    #[error("a server is running on this folder: stop it first")]
-    Running,
+    /// Another restore of it is at work.
+    #[error("another restore of `{0}` is at work")]
+    UnderWay(DatabaseName),
+    /// A server has it open and doesn't give it up.
+    #[error("a server has `{0}` open and does not give it up: stop it first")]
+    InUse(DatabaseName),
     /// The folder can't be written.
     #[error("the folder of databases can't be used: {0}")]
     Folder(std::io::Error),
@@ -98,7 +105,9 @@ pub fn restore_until(
     if !data.is_dir() {
         return Err(RestoreError::NoFolder(data));
     }
-    let _lock = lock(&data)?;
+    // Kept until the end: with the first alone a server could open the database again in between.
+    let _wanted = lock(&data, &name, Purpose::Wanted, RESTORE_WAIT, RestoreError::UnderWay)?;
+    let _open = lock(&data, &name, Purpose::Open, Duration::from_secs(flags.wait), RestoreError::InUse)?;
     let target = data.join(name.as_str());
     let mut options = greenlight_store::Options::system(greenlight_store::Location::Memory, clock::wall_ms)
         .map_err(|_| RestoreError::Random)?;
@@ -107,14 +116,20 @@ pub fn restore_until(
     Ok(greenlight_store::restore(&plan, &mut options.random, clock::wall_ms(), reached)?)
 }
 
-/// Waits for a moment, since a server that was told to stop may be ending.
-fn lock(data: &Path) -> Result<FolderLock, RestoreError> {
+/// Tries for a while: servers look every so often whether a database is wanted, and finish what waits.
+fn lock(
+    data: &Path,
+    name: &DatabaseName,
+    purpose: Purpose,
+    within: Duration,
+    otherwise: impl FnOnce(DatabaseName) -> RestoreError,
+) -> Result<DatabaseLock, RestoreError> {
     let begun = Instant::now();
     loop {
-        match FolderLock::alone(data) {
+        match DatabaseLock::alone(data, name, purpose) {
             Ok(lock) => return Ok(lock),
-            Err(LockError::Held) if begun.elapsed() < RESTORE_WAIT => std::thread::sleep(RESTORE_WAIT / 20),
-            Err(LockError::Held) => return Err(RestoreError::Running),
+            Err(LockError::Held) if begun.elapsed() < within => std::thread::sleep(LOCK_TRY_EVERY),
+            Err(LockError::Held) => return Err(otherwise(name.clone())),
             Err(LockError::File(error)) => return Err(RestoreError::Folder(error)),
         }
     }

@@ -6,6 +6,7 @@
 
 mod file;
 mod flags;
+mod operations;
 mod rates;
 mod rules;
 
@@ -19,9 +20,11 @@ use ipnet::IpNet;
 
 use self::file::TokenSection;
 use crate::access::{Access, Grant, Role, TokenDigest, TokenFile};
+use crate::limits::MAX_KNOWN_DATABASES;
 
 pub use file::FileSettings;
 pub use flags::{Arguments, Command, Flags, Secret};
+pub use operations::{OperationFlags, Operations};
 pub use rates::RateSettings;
 pub use rules::{DatabaseRule, Pattern, SchemaChoice};
 
@@ -35,6 +38,8 @@ const POLL_DEFAULT: Duration = Duration::from_millis(500);
 const MAX_SOCKETS_LIMIT: usize = 100_000;
 /// Sockets allowed at once where nothing else is said.
 const MAX_SOCKETS_DEFAULT: usize = 1_000;
+/// Databases up to which more are made on first use, where nothing else is said.
+const MAX_DATABASES_DEFAULT: usize = 1_000;
 
 /// Shortest token that is taken from the environment, in bytes.
 const MIN_TOKEN_BYTES: usize = 16;
@@ -83,8 +88,12 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Sockets at once over all databases.
     pub max_sockets: usize,
+    /// A database is made on first use only while fewer than so many are known.
+    pub max_databases: usize,
     /// The web app's Content-Security-Policy.
     pub policy: String,
+    /// What the server does by itself, and how it tells of it.
+    pub operations: Operations,
 }
 
 /// Why the settings can't be used; each is a sentence for the person who starts the server.
@@ -155,7 +164,9 @@ impl Settings {
             audit: None,
             origins: Vec::new(),
             max_sockets: MAX_SOCKETS_DEFAULT,
+            max_databases: MAX_DATABASES_DEFAULT,
             policy: DEFAULT_POLICY.to_owned(),
+            operations: Operations::default(),
         }
     }
 
@@ -168,6 +179,7 @@ impl Settings {
             Some(path) => FileSettings::read(path)?,
             None => FileSettings::default(),
         };
+        let operations = Operations::load(flags.operations, &file)?;
         let settings = Self {
             data: flags.data.or(file.data).ok_or(SettingsError::Missing {
                 name: "the folder of databases",
@@ -197,7 +209,9 @@ impl Settings {
             audit: flags.audit.or(file.audit),
             origins: origins(if flags.origin.is_empty() { file.origins } else { flags.origin })?,
             max_sockets: flags.max_sockets.or(file.max_sockets).unwrap_or(MAX_SOCKETS_DEFAULT),
+            max_databases: file.max_databases.unwrap_or(MAX_DATABASES_DEFAULT),
             policy: file.content_security_policy.unwrap_or_else(|| DEFAULT_POLICY.to_owned()),
+            operations,
         };
         settings.check()?;
         Ok(settings)
@@ -239,6 +253,9 @@ impl Settings {
         }
         if !(1..=MAX_SOCKETS_LIMIT).contains(&self.max_sockets) {
             return Err(SettingsError::bad("max_sockets", format!("use 1 to {MAX_SOCKETS_LIMIT}")));
+        }
+        if !(1..=MAX_KNOWN_DATABASES).contains(&self.max_databases) {
+            return Err(SettingsError::bad("max_databases", format!("use 1 to {MAX_KNOWN_DATABASES}")));
         }
         if axum::http::HeaderValue::from_str(&self.policy).is_err() {
             return Err(SettingsError::bad("content_security_policy", "it does not fit into one header line"));

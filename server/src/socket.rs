@@ -157,6 +157,9 @@ impl Driver {
                 Event::Control(Control::Lost) => {
                     return self.close(CloseCode::StoreFailed, "the database's writer has ended").await;
                 }
+                Event::Control(Control::GivenUp) => {
+                    return self.close(CloseCode::Overloaded, "the database is being put back from a copy").await;
+                }
                 Event::Control(Control::Replaced) => {
                     return self.close(CloseCode::StoreFailed, "another file came into the database's place").await;
                 }
@@ -214,7 +217,7 @@ impl Driver {
             | Event::Stop
             | Event::Broken
             | Event::Access
-            | Event::Control(Control::Lost | Control::Replaced) => {}
+            | Event::Control(Control::Lost | Control::Replaced | Control::GivenUp) => {}
             Event::Rested => {
                 if let Some((_, owed)) = self.resting.take() {
                     self.rest(owed);

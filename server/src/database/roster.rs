@@ -22,6 +22,8 @@ pub enum Control {
     Reset,
     /// Another file came into the database's place; whoever dials again finds that one.
     Replaced,
+    /// The database is given up for a restore; whoever dials again finds what was put back.
+    GivenUp,
     /// The database's writer has ended; whoever dials again opens it again.
     Lost,
 }

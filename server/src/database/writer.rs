@@ -14,10 +14,10 @@ use greenlight_core::replica::{Applied, Fault, FaultKind, ServerFacts, UploadPar
 use greenlight_store::crash::{self, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Published;
 use super::engine::{
     Dropped, Engine, EngineSource, ExecAnswer, ExecError, Opening, Replaced, Retried, ShelvedId, Statement,
 };
+use super::{Hold, Published};
 use crate::limits::{BATCH_JOBS, WRITER_QUEUE};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
@@ -70,6 +70,7 @@ impl Writer {
         source: EngineSource,
         opening: Opening,
         state: Arc<watch::Sender<WriterState>>,
+        hold: Arc<Hold>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, watch::Receiver<Published>), String> {
         let (queue, jobs) = mpsc::channel(WRITER_QUEUE);
@@ -97,6 +98,8 @@ impl Writer {
                     drop(opened.send(Err(why)));
                 }
             }
+            // The file is closed by now, and not before.
+            drop(hold);
             end.send_replace(true);
         };
         let thread = std::thread::Builder::new().name(format!("writer {name}"));
@@ -147,15 +150,21 @@ impl Writer {
         }
     }
 
-    /// Takes no more jobs, and waits until those that wait are done and the database is closed.
-    pub(super) async fn close(&self, within: Duration) {
+    /// Jobs that wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        self.sender().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
+    /// Takes no more jobs, and waits until those that wait are done and the database is closed. Whether it is.
+    pub(super) async fn close(&self, within: Duration) -> bool {
         drop(self.lock().take());
         let mut ended = self.ended.clone();
         // An error means that the thread has ended without saying so.
-        match tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await {
-            Ok(_) => {}
-            Err(_) => tracing::warn!("a writer did not end in time"),
+        let in_time = tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await.is_ok();
+        if !in_time {
+            tracing::warn!("a writer did not end in time");
         }
+        in_time
     }
 
     fn sender(&self) -> Option<mpsc::Sender<Job>> {

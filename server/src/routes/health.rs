@@ -39,6 +39,8 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
             Condition::Open(database) => writer_word(&database).await,
             Condition::Failed(_) => "unavailable",
             Condition::Opening => "opening",
+            // It could be written when it was closed, and nobody has asked for it since.
+            Condition::Idle => "ok",
         };
         if names {
             checks.insert(format!("database:{name}"), Value::from(check));
@@ -50,15 +52,17 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
     answer(&checks)
 }
 
-/// The same for one database; 404 for one that isn't open.
+/// The same for one database; 404 for one that was never opened. One that was closed since nobody used it stays closed:
+/// whoever watches it would keep it open for ever.
 pub(super) async fn of_database(State(app): State<App>, target: Target) -> Result<Answer, ApiError> {
     let Some(database) = app.registry.peek(&target.name).await else {
         let condition = app.registry.all().await.into_iter().find(|(name, _)| *name == target.name);
-        return Err(match condition {
-            Some((_, Condition::Opening)) => ApiError::Unavailable("it is being opened".to_owned()),
-            Some(_) => ApiError::Unavailable("its last opening failed".to_owned()),
-            None => ApiError::UnknownDatabase(target.name.to_string()),
-        });
+        return match condition {
+            Some((_, Condition::Idle)) => Ok(answer(&Map::from_iter([("idle".to_owned(), Value::from("ok"))]))),
+            Some((_, Condition::Opening)) => Err(ApiError::Unavailable("it is being opened".to_owned())),
+            Some(_) => Err(ApiError::Unavailable("its last opening failed".to_owned())),
+            None => Err(ApiError::UnknownDatabase(target.name.to_string())),
+        };
     };
     let mut checks = Map::new();
     let readable = database.facts().await.is_ok();

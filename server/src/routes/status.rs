@@ -44,6 +44,7 @@ pub(super) async fn of_server(
             Condition::Open(database) => describe_database(&database).await,
             Condition::Failed(why) => json!({ "name": name.as_str(), "error": why }),
             Condition::Opening => json!({ "name": name.as_str(), "error": "it is being opened" }),
+            Condition::Idle => json!({ "name": name.as_str(), "idle": true }),
         });
     }
     let body = json!({
@@ -61,7 +62,9 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
         app.check(&caller, None, Role::Admin)?;
     }
     let databases = app.registry.all().await;
-    let open = databases.iter().filter(|(_, condition)| matches!(condition, Condition::Open(_))).count() as u64;
+    let count = |is: fn(&Condition) -> bool| databases.iter().filter(|(_, condition)| is(condition)).count() as u64;
+    let open = count(|condition| matches!(condition, Condition::Open(_)));
+    let idle = count(|condition| matches!(condition, Condition::Idle));
     let sockets = app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get());
     let (mut quarantined, mut held) = (0, 0);
     for (_, condition) in &databases {
@@ -72,7 +75,8 @@ pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
     }
     let text = app.metrics.text(&[
         ("databases_open", "Databases that are open.", open),
-        ("databases_failed", "Databases that could not be opened.", databases.len() as u64 - open),
+        ("databases_idle", "Databases that are closed since nobody uses them.", idle),
+        ("databases_failed", "Databases that could not be opened.", databases.len() as u64 - open - idle),
         ("sockets", "Sockets that are open.", sockets),
         ("quarantined_changes", "Changes that could not be applied, over all databases.", quarantined),
         ("held_aside_changes", "Changes for tables or columns that are not in the schema yet.", held),

@@ -33,8 +33,12 @@ pub struct FileSettings {
     pub origins: Vec<String>,
     /// See [`super::Settings::max_sockets`].
     pub max_sockets: Option<usize>,
+    /// See [`super::Settings::max_databases`].
+    pub max_databases: Option<usize>,
     /// See [`super::Settings::policy`].
     pub content_security_policy: Option<String>,
+    /// See [`super::Operations::idle`].
+    pub idle_minutes: Option<u64>,
     /// See [`super::Settings::tokens`].
     pub tokens: Option<PathBuf>,
     /// See [`super::Settings::jwks`].

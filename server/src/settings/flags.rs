@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::backup::BackupFlags;
 use crate::restore::RestoreFlags;
+use crate::settings::OperationFlags;
 use crate::token::TokenCommand;
 
 /// Keeps SQLite databases in step with browsers and laptops.
@@ -25,7 +26,7 @@ pub struct Arguments {
 /// What is done instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Puts a database back from a copy, while no server runs on its folder.
+    /// Puts a database back from a copy. A server that has it open gives it up meanwhile; its others go on.
     ///
     /// What was there is kept in the folder `backups`. Clients that know more than the copy offer it again, so that
     /// nothing is lost; with --new-lineage they are refused instead, and the copy is all there is.
@@ -84,6 +85,9 @@ pub struct Flags {
     /// Most sockets at once [default: 1000].
     #[arg(long, env = "GREENLIGHT_MAX_SOCKETS", value_name = "N")]
     pub max_sockets: Option<usize>,
+    /// For whoever operates it.
+    #[command(flatten)]
+    pub operations: OperationFlags,
     /// A token with the role admin on every database. Only from the environment: flags can be seen by others.
     #[clap(skip = std::env::var("GREENLIGHT_ADMIN_TOKEN").ok().map(Secret))]
     pub admin_token: Option<Secret>,

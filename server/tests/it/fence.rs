@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use greenlight_core::replica::{FaultKind, UploadPart};
 use greenlight_core::{Bound, SiteId, Tag, Version};
-use greenlight_server::database::{Database, EngineSource, Schema};
+use greenlight_server::database::{Database, EngineSource, Hold, Schema};
+use greenlight_server::lock::{DatabaseLock, Purpose};
 use greenlight_server::metrics::Metrics;
 use greenlight_server::name::DatabaseName;
+use tokio::sync::Semaphore;
 
 use crate::fixture::{NOTES, extension};
 
@@ -21,7 +23,10 @@ async fn a_range_that_was_begun_before_a_reset_is_not_finished_after_it() {
         extension: extension(),
     };
     let name = DatabaseName::parse("notes").unwrap();
-    let database = Database::open(name, source, true, Arc::new(Metrics::default())).await.unwrap();
+    let lock = DatabaseLock::shared(folder.path(), &name, Purpose::Open).unwrap();
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let hold = Arc::new(Hold { lock, place });
+    let database = Database::open(name, source, true, hold, Arc::new(Metrics::default())).await.unwrap();
     let site = SiteId([7; 16]);
     let bound = Bound { version: Version::new(9).unwrap(), tag: Tag(1) };
     let part = |last| UploadPart { site, since: Version::ZERO, until: bound, last, changes: Vec::new() };

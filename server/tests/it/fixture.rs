@@ -24,6 +24,19 @@ CREATE TABLE note (id INTEGER NOT NULL PRIMARY KEY, title TEXT NOT NULL DEFAULT 
 CREATE TABLE tag (note_id INTEGER NOT NULL, name TEXT NOT NULL, weight INTEGER, PRIMARY KEY (note_id, name));
 ";
 
+/// The header of a body that is JSON.
+pub(crate) const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+/// What this process has open whose path begins with this one.
+pub(crate) fn open_files(path: &Path) -> Vec<PathBuf> {
+    let here = std::fs::read_dir("/proc/self/fd").unwrap();
+    // One that is listed may be closed by now.
+    let targets = here.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets
+        .filter(|target| target.as_os_str().as_encoded_bytes().starts_with(path.as_os_str().as_encoded_bytes()))
+        .collect()
+}
+
 /// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

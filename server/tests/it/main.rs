@@ -15,6 +15,7 @@ mod fence;
 mod fixture;
 mod hostile_http;
 mod hostile_socket;
+mod idle;
 mod kills;
 mod migration;
 mod peer;

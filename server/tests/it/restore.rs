@@ -1,6 +1,6 @@
-//! A database is put back from a copy: what it does to clients that know more, and that no server may be running.
+//! A database is put back from a copy: what it does to clients that know more, and to servers that have it open.
 //!
-//! Where in the flow: the command, as an operator runs it, between two runs of a server on the same address.
+//! Where in the flow: the command, as an operator runs it, beside a running server or between two runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use greenlight_core::StatusState;
 use greenlight_core::status::Reason;
-use greenlight_server::lock::FolderLock;
+use greenlight_server::lock::{DatabaseLock, Purpose};
+use greenlight_server::name::DatabaseName;
 use greenlight_store::{Location, Schema, ServerDatabase};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::fixture::{NOTES, Server, eventually, folder};
+use crate::fixture::{JSON, NOTES, Server, eventually, folder, open_files};
 use crate::peer::{Peer, pending};
 
 fn command(folder: &Path, database: &str, from: &Path) -> Command {
@@ -111,35 +112,77 @@ async fn with_a_new_lineage_they_are_refused() {
     assert_eq!(rows["rows"], json!([["before,by carol"]]), "nothing of what was undone came back");
 }
 
-#[tokio::test]
-async fn not_while_a_server_runs_and_no_server_while_it_does() {
-    let (server, _alice, _bob, copy) = ahead_of_a_copy().await;
-    let refused = restore(server.folder.path(), &copy, &[]);
-    assert!(!refused.status.success());
-    let sentence = String::from_utf8(refused.stderr).unwrap();
-    assert!(sentence.contains("a server is running on this folder: stop it first"), "{sentence}");
-    assert_eq!(server.exec("notes", "SELECT count(*) FROM note", json!([])).await["rows"], json!([[4]]));
-    // Also of a database that this server has not opened: it might at any moment.
-    let other = command(server.folder.path(), "notes-2", &copy).output().unwrap();
-    assert!(!other.status.success() && !server.data().join("notes-2").exists());
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_gives_up_the_one_database_and_its_others_go_on() {
+    let (server, alice, bob, copy) = ahead_of_a_copy().await;
+    let carol = Peer::start(server.address, "notes-2");
+    carol.exec("INSERT INTO note (id, title) VALUES (1, 'elsewhere')").await;
+    carol.wait_synced().await;
+    let before = server.get("/notes/meta").await.json();
+    let path = server.folder.path().to_owned();
+    let done = tokio::task::spawn_blocking(move || restore(&path, &copy, &[])).await.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // They come back by themselves, and what the copy lacks comes with them.
+    let titles = "SELECT group_concat(title) FROM (SELECT title FROM note ORDER BY id)";
+    let whole = "changed,by alice,by bob,by the server";
+    eventually("the server has all of it again", || async {
+        let body = json!({ "sql": titles }).to_string();
+        let answer = server.request("POST", "/notes/exec", &JSON, body.as_bytes()).await;
+        (answer.status == 200 && answer.json()["rows"] == json!([[whole]])).then_some(())
+    })
+    .await;
+    for peer in [&alice, &bob] {
+        peer.wait_synced().await;
+        let close = peer.status().diagnostics.last_close.expect("it was told");
+        assert_eq!((close.code, &*close.reason), (4006, "the database is being put back from a copy"));
+    }
+    let after = server.get("/notes/meta").await.json();
+    assert_eq!(after["site_id"], before["site_id"]);
+    assert_ne!(after["epoch"], before["epoch"]);
+    assert!(carol.status().diagnostics.last_close.is_none(), "the other database was not touched");
+    carol.exec("INSERT INTO note (id, title) VALUES (2, 'still')").await;
+    carol.wait_synced().await;
+    assert_eq!(server.get("/health").await.status, 200);
+}
 
-    let folder = server.stop().await;
-    let data = folder.path().join("data");
-    let lock = eventually("nobody holds it", || async { FolderLock::alone(&data).ok() }).await;
-    let settings = crate::fixture::settings(folder.path());
-    let listener = greenlight_server::bind(&settings).await.unwrap();
-    let ended = greenlight_server::run(listener, settings, std::future::pending()).await.unwrap_err();
-    assert!(ended.to_string().contains("is being restored"), "{ended}");
-    drop(lock);
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_is_at_work_nobody_opens_the_database_and_no_other_begins() {
+    let server = Server::start().await;
+    server.exec("notes", "INSERT INTO note (id) VALUES (1)", json!([])).await;
+    let copy = server.folder.path().join("copy");
+    std::fs::write(&copy, server.get("/notes/file").await.body).unwrap();
+    let (data, name) = (server.data(), DatabaseName::parse("notes").unwrap());
+    let wanted = DatabaseLock::alone(&data, &name, Purpose::Wanted).unwrap();
+    let open = eventually("given up", || async { DatabaseLock::alone(&data, &name, Purpose::Open).ok() }).await;
+    assert!(open_files(&data.join("notes")).is_empty(), "{:?}", open_files(&data.join("notes")));
+    let refused = server.get("/notes/meta").await;
+    refused.expect_error(503, "unavailable");
+    assert!(refused.text().contains("it is being put back from a copy"), "{}", refused.text());
+    assert_eq!(server.get("/notes-2/meta").await.status, 200);
+    let other = restore(server.folder.path(), &copy, &[]);
+    let sentence = String::from_utf8(other.stderr).unwrap();
+    assert!(!other.status.success() && sentence.contains("another restore of `notes` is at work"), "{sentence}");
+    drop(open);
+    server.get("/notes/meta").await.expect_error(503, "unavailable");
+    drop(wanted);
+    assert_eq!(server.exec("notes", "SELECT count(*) FROM note", json!([])).await["rows"], json!([[1]]));
+
+    // A server that doesn't give it up: it may be frozen, or of a kind that doesn't know how.
+    let held = DatabaseLock::shared(&data, &DatabaseName::parse("notes-2").unwrap(), Purpose::Open).unwrap();
+    let refused = command(server.folder.path(), "notes-2", &copy).args(["--wait", "2"]).output().unwrap();
+    let sentence = String::from_utf8(refused.stderr).unwrap();
+    assert!(sentence.contains("a server has `notes-2` open and does not give it up"), "{sentence}");
+    drop(held);
     for (name, from, part) in [
         ("no/name", "copy", "a database's name is"),
         ("notes", "nowhere", "the copy can't be read"),
         ("notes", "schemas/notes.sql", "the copy can't be read"),
     ] {
-        let refused = command(folder.path(), name, &folder.path().join(from)).output().unwrap();
+        let refused = command(server.folder.path(), name, &server.folder.path().join(from)).output().unwrap();
         let sentence = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && sentence.contains(part), "{sentence}");
     }
+    assert_eq!(server.exec("notes", "SELECT count(*) FROM note", json!([])).await["rows"], json!([[1]]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

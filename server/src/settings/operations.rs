@@ -1,0 +1,59 @@
+//! What a server does by itself and how it tells of it: settings for whoever operates it.
+//!
+//! Where in the flow: a part of the settings, read with them. Never read again while the server runs.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::SettingsError;
+use super::file::FileSettings;
+
+/// Minutes after which a database that nobody uses is closed, where nothing else is said.
+const IDLE_MINUTES_DEFAULT: u64 = 10;
+/// The most minutes that may be asked for: a month.
+const MINUTES_LIMIT: u64 = 31 * 24 * 60;
+
+/// What is set for operating a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operations {
+    /// After how long a database that nobody uses is closed, until it is used again; `None` for never.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)) }
+    }
+}
+
+/// The same on the command line and in the environment.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OperationFlags {
+    /// Minutes after which a database that nobody uses is closed, until it is used again [default: 10]; 0 for never.
+    #[arg(long, env = "GREENLIGHT_IDLE_MINUTES", value_name = "MINUTES")]
+    pub idle_minutes: Option<u64>,
+}
+
+impl Operations {
+    /// Brings flags and file together.
+    ///
+    /// # Errors
+    /// The first value that is not usable.
+    pub(super) fn load(flags: OperationFlags, file: &FileSettings) -> Result<Self, SettingsError> {
+        let idle = flags.idle_minutes.or(file.idle_minutes).unwrap_or(IDLE_MINUTES_DEFAULT);
+        Ok(Self { idle: every("idle_minutes", idle)? })
+    }
+}
+
+/// A time in minutes; none for 0.
+fn every(key: &str, number: u64) -> Result<Option<Duration>, SettingsError> {
+    if number > MINUTES_LIMIT {
+        return Err(SettingsError::bad(key, format!("use 0 to {MINUTES_LIMIT} minutes")));
+    }
+    Ok((number > 0).then(|| minutes(number)))
+}
+
+fn minutes(number: u64) -> Duration {
+    Duration::from_secs(60 * number)
+}
