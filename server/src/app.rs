@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use crate::registry::Registry;
+use crate::schedule::Schedule;
 use crate::settings::Settings;
 
 /// What all routes and sockets share.
@@ -41,6 +42,8 @@ pub struct App {
     pub alive: mpsc::Sender<()>,
     /// Snapshots that were asked for.
     pub snapshots: Arc<crate::routes::Snapshots>,
+    /// The backups that the server makes by itself.
+    pub schedule: Arc<Schedule>,
 }
 
 impl App {

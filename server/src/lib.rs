@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod name;
 pub mod registry;
 pub mod restore;
+pub mod schedule;
 pub mod settings;
 pub mod token;
 
@@ -50,6 +51,7 @@ use audit::{Audit, Entry, Event};
 use limits::{PLAIN_CONNECTIONS, STOP_LIMIT};
 use metrics::Metrics;
 use registry::{FolderError, Registry};
+use schedule::Schedule;
 
 pub use settings::{Arguments, Command, Flags, Settings, SettingsError};
 
@@ -110,6 +112,8 @@ pub async fn run(
     let (alive, mut ended) = mpsc::channel(1);
     let housekeeping = housekeeping::start(registry.clone(), settings.operations.idle, stopping.clone());
     let sockets = Arc::new(Semaphore::new(settings.max_sockets));
+    let schedule = Arc::new(Schedule::new(settings.operations.backups));
+    let backups = schedule.clone().start(&settings.data, registry.clone(), stopping.clone());
     let places = settings.max_sockets + PLAIN_CONNECTIONS;
     let app = App {
         settings,
@@ -122,6 +126,7 @@ pub async fn run(
         stopping,
         alive,
         snapshots,
+        schedule,
     };
     let serving = accept::serve(listener, routes::router(app), places, stop.subscribe());
     let stop_when_asked = async {
@@ -141,9 +146,10 @@ pub async fn run(
     if timeout(STOP_LIMIT, ended.recv()).await.is_err() {
         tracing::warn!("some sockets did not end in time");
     }
-    // It may be closing a database, which the next line waits for too.
-    if timeout(STOP_LIMIT, housekeeping).await.is_err() {
-        tracing::warn!("the housekeeping did not end in time");
+    for task in [Some(housekeeping), backups].into_iter().flatten() {
+        if timeout(STOP_LIMIT, task).await.is_err() {
+            tracing::warn!("a task of the server's own did not end in time");
+        }
     }
     registry.close(STOP_LIMIT).await;
     audit.write(Entry::new(Event::Stop));

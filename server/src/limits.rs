@@ -36,6 +36,17 @@ pub const GIVE_UP_GRACE: Duration = Duration::from_secs(2);
 pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
+/// The longest time between two looks at which backups are due.
+pub const SCHEDULE_MOST: Duration = Duration::from_secs(15);
+/// The shortest.
+pub const SCHEDULE_LEAST: Duration = Duration::from_millis(20);
+/// The first scheduled backup of a database that has none is made after so long, or sooner where they are made more
+/// often: one that is being made at this moment is no database yet.
+pub const FIRST_BACKUP: Duration = Duration::from_secs(60);
+/// A scheduled backup that failed is tried again after so long, or sooner where they are made more often.
+pub const BACKUP_RETRY: Duration = Duration::from_secs(5 * 60);
+/// A backup is overdue when the newest one is older than so many times what was asked for.
+pub const BACKUP_OVERDUE: u32 = 2;
 /// How long a restore waits for another one, which may be ending.
 pub const RESTORE_WAIT: Duration = Duration::from_secs(1);
 /// How long a restore waits for servers to give the database up: a look, what is under way, and the closing.

@@ -89,19 +89,30 @@ impl Registry {
     /// # Errors
     /// When the folder can't be read.
     pub async fn open_existing(&self) -> Result<(), FolderError> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.settings.data).map_err(FolderError::Data)? {
-            let file = entry.map_err(FolderError::Data)?.file_name();
-            let name = file.to_str().and_then(|file| DatabaseName::parse(file).ok());
-            names.extend(name.filter(|name| self.choice(name).is_some()));
-        }
-        names.sort();
-        for name in names.iter().take(MAX_DATABASES) {
+        for name in self.existing()?.iter().take(MAX_DATABASES) {
             if let Err(error) = self.get(name).await {
                 tracing::error!(database = %name, "{error}");
             }
         }
         Ok(())
+    }
+
+    /// The names of all files in the data folder that are this server's databases, open or not, in order.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn existing(&self) -> Result<Vec<DatabaseName>, FolderError> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.settings.data).map_err(FolderError::Data)? {
+            let entry = entry.map_err(FolderError::Data)?;
+            let name = entry.file_name().to_str().and_then(|file| DatabaseName::parse(file).ok());
+            // Of what is no file, or gone since, nothing is known.
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                names.extend(name.filter(|name| self.choice(name).is_some()));
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// A database; opened, or made where the settings allow it, if it isn't open.

@@ -24,7 +24,7 @@ use crate::limits::MAX_KNOWN_DATABASES;
 
 pub use file::FileSettings;
 pub use flags::{Arguments, Command, Flags, Secret};
-pub use operations::{OperationFlags, Operations};
+pub use operations::{BackupPlan, OperationFlags, Operations};
 pub use rates::RateSettings;
 pub use rules::{DatabaseRule, Pattern, SchemaChoice};
 

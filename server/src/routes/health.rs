@@ -15,6 +15,7 @@ use crate::app::{App, Target};
 use crate::database::Database;
 use crate::error::ApiError;
 use crate::registry::Condition;
+use crate::schedule::Record;
 
 type Answer = (StatusCode, [(HeaderName, HeaderValue); 1], Json<Value>);
 
@@ -48,6 +49,14 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
         if check != "ok" {
             checks.insert("databases".to_owned(), Value::from("failing"));
         }
+    }
+    let backups = app.schedule.records();
+    if app.settings.operations.backups.is_some() {
+        let bad = backups.values().map(Record::word).find(|word| *word != "ok");
+        checks.insert("backups".to_owned(), Value::from(bad.unwrap_or("ok")));
+    }
+    if names {
+        checks.extend(backups.iter().map(|(name, record)| (format!("backup:{name}"), Value::from(record.word()))));
     }
     answer(&checks)
 }

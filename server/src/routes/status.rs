@@ -17,6 +17,7 @@ use crate::app::{App, Target};
 use crate::database::{Database, Member};
 use crate::error::ApiError;
 use crate::registry::Condition;
+use crate::schedule::Record;
 
 /// One database's sockets.
 pub(super) async fn of_database(
@@ -39,13 +40,18 @@ pub(super) async fn of_server(
     }
     app.check(&caller, None, Role::Admin)?;
     let mut databases = Vec::new();
+    let backups = app.schedule.records();
     for (name, condition) in app.registry.all().await {
-        databases.push(match condition {
+        let mut shown = match condition {
             Condition::Open(database) => describe_database(&database).await,
             Condition::Failed(why) => json!({ "name": name.as_str(), "error": why }),
             Condition::Opening => json!({ "name": name.as_str(), "error": "it is being opened" }),
             Condition::Idle => json!({ "name": name.as_str(), "idle": true }),
-        });
+        };
+        if let Some(record) = backups.get(&name) {
+            shown["backup"] = describe_backup(record);
+        }
+        databases.push(shown);
     }
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -106,6 +112,16 @@ async fn describe_database(database: &Database) -> Value {
         "quarantined": aside.map(|(quarantined, _)| quarantined),
         "held_aside": aside.map(|(_, held)| held),
         "clients": clients,
+    })
+}
+
+fn describe_backup(record: &Record) -> Value {
+    json!({
+        "last_ms": record.last_ms,
+        "bytes": record.bytes,
+        "failures": record.failures,
+        "error": record.error,
+        "overdue": record.is_overdue,
     })
 }
 

@@ -39,6 +39,10 @@ pub struct FileSettings {
     pub content_security_policy: Option<String>,
     /// See [`super::Operations::idle`].
     pub idle_minutes: Option<u64>,
+    /// See [`super::BackupPlan::every`].
+    pub backup_minutes: Option<u64>,
+    /// See [`super::BackupPlan::keep`].
+    pub backup_keep: Option<u32>,
     /// See [`super::Settings::tokens`].
     pub tokens: Option<PathBuf>,
     /// See [`super::Settings::jwks`].

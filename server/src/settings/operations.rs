@@ -11,6 +11,10 @@ use super::file::FileSettings;
 
 /// Minutes after which a database that nobody uses is closed, where nothing else is said.
 const IDLE_MINUTES_DEFAULT: u64 = 10;
+/// Scheduled backups of each database that are kept, where nothing else is said.
+const BACKUP_KEEP_DEFAULT: u32 = 7;
+/// The most that may be asked for.
+const BACKUP_KEEP_LIMIT: u32 = 1_000;
 /// The most minutes that may be asked for: a month.
 const MINUTES_LIMIT: u64 = 31 * 24 * 60;
 
@@ -19,11 +23,22 @@ const MINUTES_LIMIT: u64 = 31 * 24 * 60;
 pub struct Operations {
     /// After how long a database that nobody uses is closed, until it is used again; `None` for never.
     pub idle: Option<Duration>,
+    /// The backups that the server makes by itself, if any.
+    pub backups: Option<BackupPlan>,
+}
+
+/// How often each database is backed up, and how many backups of it are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupPlan {
+    /// How often.
+    pub every: Duration,
+    /// How many.
+    pub keep: usize,
 }
 
 impl Default for Operations {
     fn default() -> Self {
-        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)) }
+        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)), backups: None }
     }
 }
 
@@ -33,6 +48,12 @@ pub struct OperationFlags {
     /// Minutes after which a database that nobody uses is closed, until it is used again [default: 10]; 0 for never.
     #[arg(long, env = "GREENLIGHT_IDLE_MINUTES", value_name = "MINUTES")]
     pub idle_minutes: Option<u64>,
+    /// Minutes between two backups of each database into the folder `backups` [default: 0, none].
+    #[arg(long, env = "GREENLIGHT_BACKUP_MINUTES", value_name = "MINUTES")]
+    pub backup_minutes: Option<u64>,
+    /// How many of these are kept of each database [default: 7].
+    #[arg(long, env = "GREENLIGHT_BACKUP_KEEP", value_name = "N")]
+    pub backup_keep: Option<u32>,
 }
 
 impl Operations {
@@ -42,7 +63,13 @@ impl Operations {
     /// The first value that is not usable.
     pub(super) fn load(flags: OperationFlags, file: &FileSettings) -> Result<Self, SettingsError> {
         let idle = flags.idle_minutes.or(file.idle_minutes).unwrap_or(IDLE_MINUTES_DEFAULT);
-        Ok(Self { idle: every("idle_minutes", idle)? })
+        let keep = flags.backup_keep.or(file.backup_keep).unwrap_or(BACKUP_KEEP_DEFAULT);
+        if !(1..=BACKUP_KEEP_LIMIT).contains(&keep) {
+            return Err(SettingsError::bad("backup_keep", format!("use 1 to {BACKUP_KEEP_LIMIT}")));
+        }
+        let every_backup = every("backup_minutes", flags.backup_minutes.or(file.backup_minutes).unwrap_or(0))?;
+        let backups = every_backup.map(|every| BackupPlan { every, keep: keep as usize });
+        Ok(Self { idle: every("idle_minutes", idle)?, backups })
     }
 }
 

@@ -24,7 +24,7 @@ fn command(folder: &Path, database: &str, from: &Path) -> Command {
     command
 }
 
-fn restore(folder: &Path, from: &Path, more: &[&str]) -> Output {
+pub(crate) fn restore(folder: &Path, from: &Path, more: &[&str]) -> Output {
     command(folder, "notes", from).args(more).output().unwrap()
 }
 
