@@ -124,7 +124,8 @@ pub enum RefuseCode {
 }
 
 impl RefuseCode {
-    const ALL: [Self; 10] = [
+    /// Every code, in the order of its number.
+    pub const ALL: [Self; 10] = [
         Self::Protocol,
         Self::SchemaOlder,
         Self::SchemaNewer,
@@ -141,6 +142,22 @@ impl RefuseCode {
     pub fn is_incompatible(self) -> bool {
         use RefuseCode::{Lineage, Protocol, SchemaDiffers, SchemaNewer, SchemaOlder};
         matches!(self, Protocol | SchemaOlder | SchemaNewer | SchemaDiffers | Lineage)
+    }
+
+    /// Its word in metrics and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::SchemaOlder => "schema_older",
+            Self::SchemaNewer => "schema_newer",
+            Self::SchemaDiffers => "schema_differs",
+            Self::Lineage => "lineage",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::UnknownDatabase => "unknown_database",
+            Self::Superseded => "superseded",
+            Self::Unavailable => "unavailable",
+        }
     }
 
     /// The number on the wire.

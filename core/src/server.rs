@@ -83,13 +83,19 @@ pub struct ServerSession {
     phase: Phase,
     opened: Now,
     heard: Now,
+    refused: Option<RefuseCode>,
     outputs: VecDeque<Output>,
 }
 
 impl ServerSession {
     /// A connection that has just opened.
     pub fn new(now: Now) -> Self {
-        Self { phase: Phase::AwaitHello, opened: now, heard: now, outputs: VecDeque::new() }
+        Self { phase: Phase::AwaitHello, opened: now, heard: now, refused: None, outputs: VecDeque::new() }
+    }
+
+    /// Why it was refused, if it was.
+    pub fn refused(&self) -> Option<RefuseCode> {
+        self.refused
     }
 
     /// The next thing to do; drain after every `handle_*`.
@@ -196,6 +202,7 @@ impl ServerSession {
             return;
         }
         let sentence = refuse.sentence.clone();
+        self.refused = Some(refuse.code);
         self.send(&ServerMessage::Refuse(refuse));
         self.close(CloseCode::Refused, &sentence);
     }

@@ -13,6 +13,7 @@ use crate::access::{Caller, Gate, Pass, Rates, Role};
 use crate::audit::{Audit, Entry, Event};
 use crate::database::Database;
 use crate::error::ApiError;
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use crate::registry::Registry;
@@ -42,6 +43,10 @@ pub struct App {
     pub alive: mpsc::Sender<()>,
     /// Snapshots that were asked for.
     pub snapshots: Arc<crate::routes::Snapshots>,
+    /// The last hour.
+    pub history: Arc<History>,
+    /// When the server started, milliseconds since 1970.
+    pub started_ms: i64,
     /// The backups that the server makes by itself.
     pub schedule: Arc<Schedule>,
 }

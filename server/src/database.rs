@@ -220,6 +220,23 @@ impl Database {
         tokio::time::timeout(COUNT_WAIT, counted).await.ok()?.ok()
     }
 
+    /// How many deleted rows the clocks remember. Reads all of them.
+    ///
+    /// # Errors
+    /// The store's fault.
+    pub async fn tombstones(&self) -> Result<u64, Fault> {
+        self.readers.with(engine::Reader::tombstones).await
+    }
+
+    /// The length of its file and of its write-ahead log, in bytes.
+    pub fn sizes(&self) -> (u64, u64) {
+        let file = self.readers.file();
+        let mut log = file.as_os_str().to_owned();
+        log.push("-wal");
+        let length = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+        (length(file), length(std::path::Path::new(&log)))
+    }
+
     /// Tries changes in quarantine again, and commits those that can be applied.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod database;
 pub mod demo;
 pub mod error;
+pub mod history;
 pub mod json;
 pub mod limits;
 pub mod lock;
@@ -48,6 +49,7 @@ use tokio::time::timeout;
 use access::{Gate, Rates};
 use app::App;
 use audit::{Audit, Entry, Event};
+use history::History;
 use limits::{PLAIN_CONNECTIONS, STOP_LIMIT};
 use metrics::Metrics;
 use registry::{FolderError, Registry};
@@ -114,6 +116,8 @@ pub async fn run(
     let sockets = Arc::new(Semaphore::new(settings.max_sockets));
     let schedule = Arc::new(Schedule::new(settings.operations.backups));
     let backups = schedule.clone().start(&settings.data, registry.clone(), stopping.clone());
+    let history = Arc::new(History::new(settings.operations.sample));
+    let sampling = history.clone().start(registry.clone(), metrics.clone(), stopping.clone());
     let places = settings.max_sockets + PLAIN_CONNECTIONS;
     let app = App {
         settings,
@@ -126,6 +130,8 @@ pub async fn run(
         stopping,
         alive,
         snapshots,
+        history,
+        started_ms: clock::wall_ms(),
         schedule,
     };
     let serving = accept::serve(listener, routes::router(app), places, stop.subscribe());
@@ -146,7 +152,7 @@ pub async fn run(
     if timeout(STOP_LIMIT, ended.recv()).await.is_err() {
         tracing::warn!("some sockets did not end in time");
     }
-    for task in [Some(housekeeping), backups].into_iter().flatten() {
+    for task in [Some(housekeeping), Some(sampling), backups].into_iter().flatten() {
         if timeout(STOP_LIMIT, task).await.is_err() {
             tracing::warn!("a task of the server's own did not end in time");
         }

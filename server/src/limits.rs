@@ -36,6 +36,12 @@ pub const GIVE_UP_GRACE: Duration = Duration::from_secs(2);
 pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
+/// How often the history that the status page shows has a sample.
+pub const HISTORY_EVERY: Duration = Duration::from_secs(10);
+/// Samples that are kept of each database, and of the whole: an hour's.
+pub const HISTORY_SAMPLES: usize = 360;
+/// The least time between two counts of a database's deleted rows: each reads all of its clocks.
+pub const TOMBSTONES_EVERY: Duration = Duration::from_secs(10 * 60);
 /// The longest time between two looks at which backups are due.
 pub const SCHEDULE_MOST: Duration = Duration::from_secs(15);
 /// The shortest.

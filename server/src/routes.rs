@@ -22,6 +22,7 @@ mod exec;
 mod file;
 mod health;
 mod meta;
+mod metrics;
 mod page;
 mod quarantine;
 mod status;
@@ -54,7 +55,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/{db}/quarantine/drop", post(quarantine::drop))
         .route("/{db}/health", get(health::of_database))
         .route("/health", get(health::of_server))
-        .route("/metrics", get(status::metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/status", get(status::of_server));
     let routes = match &app.settings.web {
         Some(folder) => {
@@ -81,6 +82,7 @@ async fn count(State(app): State<App>, caller: Caller, request: Request, next: N
         Err(throttled) if !spared => ApiError::from(throttled).into_response(),
         _ => next.run(request).await,
     };
+    app.metrics.answered(response.status().as_u16());
     // Whatever this server sends is what it says it is.
     response
         .headers_mut()

@@ -116,8 +116,6 @@ struct Driver {
     /// At most one each of greeting, reading and applying: the session sees to that.
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     welcomed: Option<Welcomed>,
-    /// The code of a refusal; unless something else is found it is that the two databases don't fit.
-    refused: &'static str,
     /// Until when nothing is read, because more came than one caller may send; and how many bytes that were.
     resting: Option<(Instant, usize)>,
     stopping: bool,
@@ -138,7 +136,6 @@ impl Driver {
             writing,
             work: FuturesUnordered::new(),
             welcomed: None,
-            refused: "incompatible",
             resting: None,
             stopping: false,
             _alive: app.alive.clone(),
@@ -171,9 +168,10 @@ impl Driver {
                 event => self.handle(event),
             }
             if let Some((code, reason)) = self.drain().await {
-                if code == CloseCode::Refused {
+                if let Some(refused) = self.session.refused() {
+                    self.app.metrics.refused(refused);
                     let entry = self.app.entry(Audited::Refuse, &self.target.caller, Some(&self.target.name));
-                    self.app.audit.write(entry.with("code", self.refused).with("why", &*reason));
+                    self.app.audit.write(entry.with("code", refused.word()).with("why", &*reason));
                 }
                 return self.close(code, &reason).await;
             }
@@ -291,17 +289,11 @@ impl Driver {
     }
 
     fn greeted(&mut self, now: Now, greeted: Result<(Greeting, Welcomed), ApiError>) {
-        let greeting = match greeted {
-            Ok((greeting, welcomed)) => {
-                self.welcomed = Some(welcomed);
-                Ok(greeting)
-            }
-            Err(error) => {
-                self.refused = error.code();
-                Err(error.to_refuse())
-            }
-        };
-        self.session.handle_greeting(now, greeting);
+        let greeting = greeted.map(|(greeting, welcomed)| {
+            self.welcomed = Some(welcomed);
+            greeting
+        });
+        self.session.handle_greeting(now, greeting.map_err(|error| error.to_refuse()));
     }
 
     /// Reads on only when the sender's share allows for what just came.
@@ -330,7 +322,6 @@ impl Driver {
             Err(denied) => {
                 let error = ApiError::from(denied);
                 self.app.audit.write(entry.with("code", error.code()).with("why", denied.to_string()));
-                self.refused = error.code();
                 self.session.handle_refuse(clock::now(), error.to_refuse());
                 None
             }

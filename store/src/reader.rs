@@ -88,6 +88,15 @@ impl ServerReader {
         self.snapshot(|reader| aside::count(&reader.conn, shelf))
     }
 
+    /// How many deleted rows the clocks remember. Reads all of them, so it takes its time.
+    pub fn tombstones(&mut self) -> Result<u64, Fault> {
+        self.snapshot(|reader| {
+            let count = |table: &TableSql| reader.conn.query_row(&table.tombstones(), [], |row| row.get::<_, i64>(0));
+            let counts = reader.tables.iter().map(count).collect::<Result<Vec<_>, _>>().map_err(from_sqlite)?;
+            Ok(counts.into_iter().map(|count| u64::try_from(count).unwrap_or(0)).sum())
+        })
+    }
+
     /// Writes a consistent copy of the file to `target`, which must not exist, and tells the copy's head.
     pub fn snapshot_to(&mut self, target: &Path) -> Result<Cursor, Fault> {
         self.snapshot(|reader| crate::snapshot::copy(&reader.conn, target))

@@ -141,6 +141,12 @@ impl TableSql {
         self.columns.get_key_value(name).map(|(name, &index)| (name, index))
     }
 
+    /// Counts the rows that were deleted: an even causal length, which the sentinel has as its version.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn tombstones(&self) -> String {
+        format!("SELECT count(*) FROM {} WHERE col_name = '-1' AND col_version % 2 = 0", self.clock())
+    }
+
     pub(crate) fn clock(&self) -> String {
         quote(&format!("{}__crsql_clock", self.name))
     }

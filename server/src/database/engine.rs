@@ -285,6 +285,11 @@ impl Reader {
         Ok((self.0.shelf_count(Shelf::Quarantine)?, self.0.shelf_count(Shelf::Held)?))
     }
 
+    /// How many deleted rows the clocks remember.
+    pub(super) fn tombstones(&mut self) -> Result<u64, Fault> {
+        self.0.tombstones()
+    }
+
     pub(super) fn read(&mut self, request: &ReadRequest) -> Result<Chunk, Fault> {
         self.0.read(request)
     }

@@ -23,6 +23,11 @@ impl Readers {
         Self { source, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)) }
     }
 
+    /// The database's file.
+    pub(super) fn file(&self) -> &std::path::Path {
+        &self.source.file
+    }
+
     /// Lends a connection. One on which something failed is not used again.
     pub(super) async fn with<T: Send + 'static>(
         &self,

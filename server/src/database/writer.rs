@@ -355,12 +355,12 @@ impl Thread {
         }
         let (parts, replies) = (std::mem::take(&mut batch.parts), std::mem::take(&mut batch.applied));
         let changes: u64 = parts.iter().map(|part| part.changes.len() as u64).sum();
-        let begun = Instant::now();
+        let (begun, together) = (Instant::now(), parts.len());
         let results = self.guarded(|engine| engine.apply(parts));
-        self.metrics.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
         if results.is_ok() {
             self.metrics.changes_in.add(changes);
-            self.metrics.batches.add(1);
+            self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+            self.metrics.commit_parts.observe(f64::from(u32::try_from(together).unwrap_or(u32::MAX)));
         }
         self.settle([Point::UploadPublished, Point::UploadAnswered], results, replies);
     }

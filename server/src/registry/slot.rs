@@ -67,8 +67,11 @@ impl State {
             return None;
         }
         if Arc::strong_count(&open.database) > 1 {
-            // A socket may have been here all the time: what counts is when it left.
-            open.used = Instant::now();
+            // A socket is here for long: what counts is when it leaves. Whoever only looks (at its status, say) delays
+            // the closing, and no more.
+            if !open.database.roster().is_empty() {
+                open.used = Instant::now();
+            }
             return None;
         }
         Some(open.used.elapsed())

@@ -1,9 +1,9 @@
-//! `GET /{db}/status`, `GET /status` and `GET /metrics`: who is connected and where they stand.
+//! `GET /{db}/status` and `GET /status`: who is connected and where they stand.
 //!
 //! Where in the flow: for operators. Never opens a database, never shows what it holds.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use greenlight_core::Version;
@@ -16,6 +16,7 @@ use crate::access::{Caller, Role};
 use crate::app::{App, Target};
 use crate::database::{Database, Member};
 use crate::error::ApiError;
+use crate::history;
 use crate::registry::Condition;
 use crate::schedule::Record;
 
@@ -32,6 +33,7 @@ pub(super) async fn of_database(
 pub(super) async fn of_server(
     State(app): State<App>,
     caller: Caller,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -53,41 +55,18 @@ pub(super) async fn of_server(
         }
         databases.push(shown);
     }
-    let body = json!({
+    let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "sockets": app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get()),
+        "started_ms": app.started_ms,
+        "sockets": app.metrics.sockets(),
+        "refusals": app.metrics.refusals(),
         "max_sockets": app.settings.max_sockets,
         "databases": databases,
     });
+    if query.as_deref() == Some("history") {
+        body["history"] = app.history.to_json();
+    }
     Ok((FRESH, Json(body)).into_response())
-}
-
-/// What Prometheus reads.
-pub(super) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
-    if !caller.is_local {
-        app.check(&caller, None, Role::Admin)?;
-    }
-    let databases = app.registry.all().await;
-    let count = |is: fn(&Condition) -> bool| databases.iter().filter(|(_, condition)| is(condition)).count() as u64;
-    let open = count(|condition| matches!(condition, Condition::Open(_)));
-    let idle = count(|condition| matches!(condition, Condition::Idle));
-    let sockets = app.metrics.sockets_opened.get().saturating_sub(app.metrics.sockets_closed.get());
-    let (mut quarantined, mut held) = (0, 0);
-    for (_, condition) in &databases {
-        if let Condition::Open(database) = condition {
-            let counts = database.aside_counts().await.unwrap_or_default();
-            (quarantined, held) = (quarantined + counts.0, held + counts.1);
-        }
-    }
-    let text = app.metrics.text(&[
-        ("databases_open", "Databases that are open.", open),
-        ("databases_idle", "Databases that are closed since nobody uses them.", idle),
-        ("databases_failed", "Databases that could not be opened.", databases.len() as u64 - open - idle),
-        ("sockets", "Sockets that are open.", sockets),
-        ("quarantined_changes", "Changes that could not be applied, over all databases.", quarantined),
-        ("held_aside_changes", "Changes for tables or columns that are not in the schema yet.", held),
-    ]);
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))], text).into_response())
 }
 
 async fn describe_database(database: &Database) -> Value {
@@ -105,10 +84,14 @@ async fn describe_database(database: &Database) -> Value {
         Err(fault) => json!({ "error": fault.message }),
     };
     let aside = database.aside_counts().await;
+    let (bytes, log_bytes) = database.sizes();
     json!({
         "name": database.name().as_str(),
         "meta": meta,
         "writer": writer,
+        "bytes": bytes,
+        "log_bytes": log_bytes,
+        "writer_queue": database.waiting(),
         "quarantined": aside.map(|(quarantined, _)| quarantined),
         "held_aside": aside.map(|(_, held)| held),
         "clients": clients,
@@ -133,7 +116,7 @@ fn describe_member(member: &Member, head: Version) -> Value {
         "connected_since_ms": member.since_ms,
         "agent": report.map(|report| report.agent.as_str()),
         "cursor": cursor.map(Version::get),
-        "lag_versions": cursor.map(|cursor| head.get().saturating_sub(cursor.get())),
+        "lag_versions": cursor.map(|cursor| history::lag(head, cursor)),
         "pending": report.map(|report| report.pending),
         "state": report.and_then(|report| report.state),
     })

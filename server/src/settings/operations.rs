@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::SettingsError;
 use super::file::FileSettings;
+use crate::limits::HISTORY_EVERY;
 
 /// Minutes after which a database that nobody uses is closed, where nothing else is said.
 const IDLE_MINUTES_DEFAULT: u64 = 10;
@@ -23,6 +24,8 @@ const MINUTES_LIMIT: u64 = 31 * 24 * 60;
 pub struct Operations {
     /// After how long a database that nobody uses is closed, until it is used again; `None` for never.
     pub idle: Option<Duration>,
+    /// How often a sample is taken for the status page; not settable from outside.
+    pub sample: Duration,
     /// The backups that the server makes by itself, if any.
     pub backups: Option<BackupPlan>,
 }
@@ -38,7 +41,7 @@ pub struct BackupPlan {
 
 impl Default for Operations {
     fn default() -> Self {
-        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)), backups: None }
+        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)), sample: HISTORY_EVERY, backups: None }
     }
 }
 
@@ -69,7 +72,7 @@ impl Operations {
         }
         let every_backup = every("backup_minutes", flags.backup_minutes.or(file.backup_minutes).unwrap_or(0))?;
         let backups = every_backup.map(|every| BackupPlan { every, keep: keep as usize });
-        Ok(Self { idle: every("idle_minutes", idle)?, backups })
+        Ok(Self { idle: every("idle_minutes", idle)?, sample: HISTORY_EVERY, backups })
     }
 }
 

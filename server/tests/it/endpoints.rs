@@ -2,9 +2,12 @@
 //!
 //! Where in the flow: over plain HTTP.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::fixture::{Server, extension, folder, settings};
+use crate::fixture::{Server, eventually, extension, folder, settings};
+use crate::peer::Peer;
 
 #[tokio::test]
 async fn meta_says_what_a_database_is() {
@@ -103,17 +106,96 @@ async fn health_names_its_checks_and_makes_nothing() {
     assert!(!health.text().contains("notes"), "names are nobody's business: {}", health.text());
 }
 
-#[tokio::test]
-async fn metrics_are_what_prometheus_reads() {
-    let server = Server::start().await;
-    server.get("/notes/meta").await;
-    let metrics = server.get("/metrics").await;
-    assert!(metrics.header("content-type").starts_with("text/plain"));
-    assert!(metrics.text().contains("\ngreenlight_databases_open 1\n"), "{}", metrics.text());
-    for line in metrics.text().lines().filter(|line| !line.starts_with('#')) {
-        let (name, value) = line.split_once(' ').unwrap();
-        assert!(name.starts_with("greenlight_") && value.parse::<u64>().is_ok(), "{line}");
+/// Checks a text as Prometheus reads it, and gives each sample's name with its labels, and its value.
+fn samples(text: &str) -> std::collections::BTreeMap<String, f64> {
+    let (mut described, mut found) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    for line in text.lines() {
+        let words: Vec<_> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, _] => drop(described.insert(name.to_owned(), None)),
+            ["#", "TYPE", name, kind] => drop(described.insert(name.to_owned(), Some(kind.to_owned()))),
+            _ => {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let family = name.split('{').next().unwrap();
+                let family = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .filter_map(|ending| family.strip_suffix(ending))
+                    .find(|family| described.get(*family) == Some(&Some("histogram".to_owned())))
+                    .unwrap_or(family);
+                assert!(described.get(family).is_some_and(Option::is_some), "not described before: {line}");
+                assert!(found.insert(name.to_owned(), value.parse().unwrap()).is_none(), "twice: {line}");
+            }
+        }
     }
+    found
+}
+
+#[tokio::test]
+async fn metrics_are_what_prometheus_reads_and_all_of_them_are_there() {
+    let plan = greenlight_server::settings::BackupPlan { every: Duration::from_millis(100), keep: 1 };
+    let server = Server::start_with(|settings| {
+        settings.operations.backups = Some(plan);
+        settings.operations.sample = Duration::from_millis(50);
+    })
+    .await;
+    let alice = Peer::start(server.address, "notes");
+    alice.exec("INSERT INTO note (id, title) VALUES (1, 'x'), (2, 'y'), (3, 'z')").await;
+    alice.exec("DELETE FROM note WHERE id = 1").await;
+    alice.wait_synced().await;
+    let nobody = Peer::start(server.address, "nobodys");
+    nobody.wait("refused", |status| status.diagnostics.last_close.is_some()).await;
+    server.get("/nothing").await.expect_error(404, "not_found");
+    let all = eventually("what is counted by and by", || async {
+        let answer = server.get("/metrics").await;
+        assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+        let found = samples(&answer.text());
+        let there = |name: &str| found.contains_key(&format!("greenlight_{name}{{database=\"notes\"}}"));
+        (there("database_tombstones") && there("backup_bytes")).then_some(found)
+    })
+    .await;
+    let get = |name: &str| all[&format!("greenlight_{name}")];
+    for (name, value) in [
+        ("databases_open", 1.0),
+        ("sockets", 1.0),
+        ("database_sockets{database=\"notes\"}", 1.0),
+        ("database_clients_behind{database=\"notes\"}", 0.0),
+        ("database_tombstones{database=\"notes\"}", 1.0),
+        ("commit_seconds_count", get("commit_parts_count")),
+        ("commit_seconds_bucket{le=\"+Inf\"}", get("commit_parts_count")),
+    ] {
+        assert_eq!(get(name), value, "{name}");
+    }
+    assert!(
+        get("refusals_total{code=\"unknown_database\"}") >= 1.0 && get("http_responses_total{class=\"4xx\"}") >= 1.0
+    );
+    assert!(get("commit_parts_sum") >= 1.0 && get("bytes_in_total") > 0.0 && get("bytes_out_total") > 0.0);
+    assert!(get("database_bytes{database=\"notes\"}") > 0.0 && get("start_time_seconds") > 1.7e9);
+    for family in &greenlight_server::metrics::families::FAMILIES {
+        let name = format!("greenlight_{}", family.name);
+        assert!(all.keys().any(|found| found.starts_with(&name)), "{name} is in the table and not there");
+    }
+}
+
+#[tokio::test]
+async fn the_last_hour_is_shown_to_operators_alone() {
+    let server = Server::start_with(|settings| settings.operations.sample = Duration::from_millis(20)).await;
+    let alice = Peer::start(server.address, "notes");
+    alice.exec("INSERT INTO note (id, title) VALUES (1, 'x')").await;
+    alice.wait_synced().await;
+    let history = eventually("samples", || async {
+        let history = server.get("/status?history").await.json()["history"].clone();
+        let clients = history["databases"]["notes"]["clients"].as_array()?.clone();
+        (clients.iter().filter(|count| **count == json!(1)).count() >= 3).then_some(history)
+    })
+    .await;
+    assert_eq!(history["every_ms"], json!(20));
+    let of =
+        |value: &serde_json::Value| value.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect::<Vec<_>>();
+    assert!(of(&history["commits"]).iter().sum::<u64>() >= 1, "{history}");
+    assert!(of(&history["databases"]["notes"]["bytes"]).last().unwrap() > &0, "{history}");
+    assert!(server.get("/status").await.json()["history"].is_null(), "only where it is asked for");
+    let stranger = [("x-forwarded-for", "10.0.0.1")];
+    server.request("GET", "/status?history", &stranger, b"").await.expect_error(403, "development_only");
 }
 
 #[tokio::test]
