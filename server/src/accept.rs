@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::access::Seat;
 use crate::limits::{ACCEPT_RETRY, CROWDED_PLACES, HEAD_BYTES, HEAD_LIMIT, MAX_HEADERS, STALL_LIMIT};
 
 /// The places, and who waits in one without having said anything.
@@ -63,17 +64,30 @@ impl Places {
 }
 
 /// Serves `router` in at most `places` connections until `stop` becomes true; then takes in no more, and ends when
-/// every request that was begun is answered. WebSockets end by themselves.
-pub(crate) async fn serve(listener: TcpListener, router: Router, places: usize, stop: watch::Receiver<bool>) {
+/// every request that was begun is answered. WebSockets end by themselves. `seat_of` fails for an address that has as
+/// many connections as it may, and gives none to one that isn't counted.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    places: usize,
+    seat_of: impl Fn(SocketAddr) -> Result<Option<Seat>, ()>,
+    stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Places { free: Arc::new(Semaphore::new(places)), silent: Mutex::default() });
     // Each connection holds one; when the last is gone, all are answered.
     let (serving, served) = watch::channel(());
     let mut stopped = stop.clone();
     for number in 0.. {
         let taken = async {
-            let (stream, peer) = accept(&listener).await;
-            // Whether this address may have another connection is to be asked here, before it gets a place.
-            Some((stream, peer, places.take().await?))
+            let (stream, peer, seat) = loop {
+                let (stream, peer) = accept(&listener).await;
+                match seat_of(peer) {
+                    Ok(seat) => break (stream, peer, seat),
+                    // Closed without a word: there is nobody to read it.
+                    Err(()) => tracing::debug!(%peer, "this address has as many connections as it may"),
+                }
+            };
+            Some((stream, peer, (places.take().await?, seat)))
         };
         let taken = tokio::select! {
             taken = taken => taken,
@@ -178,11 +192,11 @@ struct Line {
     stream: TcpStream,
     /// When the reader has to have taken something, while something waits for it.
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Option<Seat>),
 }
 
 impl Line {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, place: (OwnedSemaphorePermit, Option<Seat>)) -> Self {
         Self { stream, stalled: None, _place: place }
     }
 

@@ -22,7 +22,7 @@ use crate::settings::{Pattern, SettingsError};
 pub use caller::{Bearer, Caller};
 pub use gate::Gate;
 pub use jwt::{KeySet, Keys, Verified};
-pub use rates::{Rates, SocketPlace, Throttled};
+pub use rates::{Rates, Seat, Throttled};
 pub use tokens::{NewToken, RevokedSubject, StoredToken, TokenFile, TokenFileError};
 
 /// What a request may do; each role includes those before it.

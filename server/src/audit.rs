@@ -48,6 +48,8 @@ pub enum Event {
     QuarantineRetry,
     /// Changes in quarantine were dropped.
     QuarantineDrop,
+    /// A database was backed up by a command; the server's own schedule is in its log and status.
+    Backup,
     /// A database was put back from a copy.
     Restore,
     /// A token was added.
@@ -71,6 +73,7 @@ impl Event {
             Self::File => "file",
             Self::QuarantineRetry => "quarantine_retry",
             Self::QuarantineDrop => "quarantine_drop",
+            Self::Backup => "backup",
             Self::Restore => "restore",
             Self::TokenAdd => "token_add",
             Self::TokenRevoke => "token_revoke",

@@ -11,6 +11,7 @@ use clap::Args;
 use greenlight_store::{BackedUp, BackupPlace, Backups};
 use thiserror::Error;
 
+use crate::audit::{Audit, Entry, Event};
 use crate::clock;
 use crate::database::backups;
 use crate::lock::{DatabaseLock, LockError, Purpose};
@@ -101,6 +102,13 @@ pub fn back_up_to(
 /// Where backups of a database are kept, and how many.
 pub fn kept(data: &Path, name: &DatabaseName, keep: usize) -> Backups {
     Backups { keep, ..backups(&data.join(name.as_str())) }
+}
+
+/// Notes a backup that was made in the audit log.
+pub fn audit(flags: &BackupFlags, made: &BackedUp) {
+    let entry = Entry::new(Event::Backup).by_operator().database(&flags.database);
+    let entry = entry.with("to", made.file.display().to_string());
+    Audit::note(flags.data.as_deref(), flags.config.as_deref(), entry);
 }
 
 /// What is told of a backup that was made.

@@ -132,6 +132,8 @@ pub const TOKEN_NAME_BYTES: usize = 100;
 pub const REVOKED_SUBJECTS: usize = 10_000;
 /// Largest file of tokens, in bytes: as many as are taken.
 pub const TOKEN_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Connections of one address beside its WebSockets.
+pub const PLAIN_PER_ADDRESS: usize = 64;
 /// Callers whose rates are remembered before those who have been quiet are forgotten.
 pub const RATE_KEYS: usize = 100_000;
 /// Largest file of the audit log, in bytes; it is then set aside.

@@ -20,7 +20,7 @@ use greenlight_core::server::{Greeting, Output, ServerSession};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::access::{Access, Denied, Pass, Role, SocketPlace};
+use crate::access::{Access, Denied, Pass, Role, Seat};
 use crate::app::{App, Target};
 use crate::audit::Event as Audited;
 use crate::clock;
@@ -120,11 +120,11 @@ struct Driver {
     resting: Option<(Instant, usize)>,
     stopping: bool,
     _alive: mpsc::Sender<()>,
-    _permit: (OwnedSemaphorePermit, SocketPlace),
+    _permit: (OwnedSemaphorePermit, Seat),
 }
 
 impl Driver {
-    fn new(app: App, target: Target, socket: WebSocket, permit: (OwnedSemaphorePermit, SocketPlace)) -> Self {
+    fn new(app: App, target: Target, socket: WebSocket, permit: (OwnedSemaphorePermit, Seat)) -> Self {
         let (sink, incoming) = socket.split();
         let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
         let writing = tokio::spawn(write(sink, frames, app.metrics.clone()));

@@ -14,7 +14,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{NotUntil, Quota, RateLimiter};
 
 use super::{Caller, Who};
-use crate::limits::RATE_KEYS;
+use crate::limits::{PLAIN_PER_ADDRESS, RATE_KEYS};
 use crate::settings::RateSettings;
 
 type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
@@ -30,8 +30,8 @@ pub struct Rates {
     by_who: Limiter<Who>,
     bytes: Limiter<Who>,
     burst_bytes: NonZeroU32,
-    sockets: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    sockets_per_address: usize,
+    sockets: Seats,
+    connections: Seats,
 }
 
 impl std::fmt::Debug for Rates {
@@ -51,8 +51,8 @@ impl Rates {
             by_who: RateLimiter::hashmap(requests),
             bytes: RateLimiter::hashmap(bytes),
             burst_bytes: settings.upload_burst_bytes,
-            sockets: Arc::default(),
-            sockets_per_address: settings.sockets_per_address,
+            sockets: Seats::new(settings.sockets_per_address),
+            connections: Seats::new(settings.sockets_per_address + PLAIN_PER_ADDRESS),
         }
     }
 
@@ -95,16 +95,14 @@ impl Rates {
         }
     }
 
-    /// A place for one more socket of an address, until it is dropped; `None` where it has as many as it may.
-    pub fn socket(&self, address: IpAddr) -> Option<SocketPlace> {
-        let address = network(address);
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = sockets.entry(address).or_default();
-        if *count >= self.sockets_per_address {
-            return None;
-        }
-        *count += 1;
-        Some(SocketPlace { address, sockets: self.sockets.clone() })
+    /// A seat for one more socket of an address, until it is dropped; `None` where it has as many as it may.
+    pub fn socket(&self, address: IpAddr) -> Option<Seat> {
+        self.sockets.take(address)
+    }
+
+    /// The same for one more connection, whatever it is for. Not to be asked about a proxy, through which many come.
+    pub fn connection(&self, address: IpAddr) -> Option<Seat> {
+        self.connections.take(address)
     }
 
     fn wait(&self, until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> Throttled {
@@ -112,20 +110,44 @@ impl Rates {
     }
 }
 
-/// A socket's place among those of its address.
+/// So many seats for each address.
 #[derive(Debug)]
-pub struct SocketPlace {
-    address: IpAddr,
-    sockets: Arc<Mutex<HashMap<IpAddr, usize>>>,
+struct Seats {
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most: usize,
 }
 
-impl Drop for SocketPlace {
+impl Seats {
+    fn new(most: usize) -> Self {
+        Self { taken: Arc::default(), most }
+    }
+
+    fn take(&self, address: IpAddr) -> Option<Seat> {
+        let address = network(address.to_canonical());
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { address, taken: self.taken.clone() })
+    }
+}
+
+/// One of an address's seats; dropping it gives it back.
+#[derive(Debug)]
+pub struct Seat {
+    address: IpAddr,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = sockets.get_mut(&self.address) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                sockets.remove(&self.address);
+                taken.remove(&self.address);
             }
         }
     }
@@ -203,5 +225,8 @@ mod tests {
         assert!(rates.socket("203.0.113.2".parse().unwrap()).is_some());
         drop(first);
         assert!(rates.socket(address).is_some());
+        // Connections are counted apart: each socket is one, and some more are for everything else.
+        let seats: Vec<_> = std::iter::from_fn(|| rates.connection(address)).collect();
+        assert_eq!(seats.len(), 2 + PLAIN_PER_ADDRESS);
     }
 }

@@ -60,6 +60,7 @@ fn tokens(command: TokenCommand) -> Result<(), TokenError> {
 
 fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
     let made = backup::back_up(flags)?;
+    backup::audit(flags, &made);
     // It is done, whether or not anybody reads of it.
     drop(write!(std::io::stdout(), "{}", backup::describe(&made, &flags.database)));
     Ok(())

@@ -3,10 +3,15 @@
 //! Where in the flow: behind a proxy on this machine, which the server believes in whom it forwards.
 
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use greenlight_server::Settings;
 use greenlight_server::access::{Access, Grant, Role};
+use greenlight_server::limits::PLAIN_PER_ADDRESS;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::fixture::{NOTES, Server};
 use crate::peer::{Peer, dial, open};
@@ -78,4 +83,28 @@ async fn whoever_sends_too_much_is_read_more_slowly_and_loses_nothing() {
     // The first of the four comes at once.
     assert!(begun.elapsed().as_secs_f64() > 2.0, "{:?}", begun.elapsed());
     sender.wait_synced().await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_a_proxy_as_many_as_there_are() {
+    let hold = async |server: &Server| {
+        let mut held = Vec::new();
+        for _ in 0..PLAIN_PER_ADDRESS + 2 + 10 {
+            held.push(TcpStream::connect(server.address).await.unwrap());
+        }
+        // One that was turned away is closed at once; the others are waited for, in vain.
+        let waiting = held.iter_mut().map(|stream| async {
+            let mut byte = [0; 1];
+            timeout(Duration::from_secs(1), stream.read(&mut byte)).await.is_err()
+        });
+        join_all(waiting).await.into_iter().filter(|is_open| *is_open).count()
+    };
+    let direct = Server::start_with(|settings| {
+        tight(settings);
+        settings.trusted_proxies.clear();
+    })
+    .await;
+    assert_eq!(hold(&direct).await, PLAIN_PER_ADDRESS + 2);
+    let behind = Server::start_with(tight).await;
+    assert_eq!(hold(&behind).await, PLAIN_PER_ADDRESS + 2 + 10);
 }

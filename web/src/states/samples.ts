@@ -52,6 +52,10 @@ function status(change: Change): Status {
 export const SAMPLES: { name: string; status: Status }[] = [
   { name: "synced", status: status({}) },
   {
+    name: "read only",
+    status: status({ readOnly: true, sentence: "Everything on the server is here. You may read it, but not change it." }),
+  },
+  {
     name: "syncing",
     status: status({
       state: "syncing", reason: "sending", since: NOW - 400,
