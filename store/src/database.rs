@@ -332,7 +332,9 @@ impl Database {
 
 fn connect(options: &mut Options) -> Result<Connection, Fault> {
     let site = fresh_site(options);
-    Connection::open(&options.location, options.extension.as_deref().map(Path::new), site)
+    let mut conn = Connection::open(&options.location, options.extension.as_deref().map(Path::new), site)?;
+    conn.guard.steps = options.statement_steps;
+    Ok(conn)
 }
 
 fn fresh_site(options: &mut Options) -> SiteId {

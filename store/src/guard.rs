@@ -33,6 +33,8 @@ pub(crate) struct Guard {
     state: State,
     /// Looks that the running statement has left; none are taken from the store's own.
     looks: Arc<AtomicU64>,
+    /// Steps that a statement may take.
+    pub(crate) steps: u64,
 }
 
 const UNBOUNDED: u64 = u64::MAX;
@@ -61,12 +63,12 @@ impl Guard {
                 }
             }),
         )?;
-        Ok(Self { state, looks })
+        Ok(Self { state, looks, steps: STATEMENT_STEPS })
     }
 
-    /// Runs `work`, which SQLite interrupts when it takes more than [`STATEMENT_STEPS`].
+    /// Runs `work`, which SQLite interrupts when it takes more than its steps.
     pub(crate) fn bounded<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.bounded_by(STATEMENT_STEPS / STEPS_A_LOOK as u64, work)
+        self.bounded_by(self.steps / STEPS_A_LOOK as u64, work)
     }
 
     fn bounded_by<T>(&self, looks: u64, work: impl FnOnce() -> T) -> T {

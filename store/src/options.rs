@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use greenlight_core::limits::PART_TARGET_BYTES;
 
 use crate::backup::Backups;
+use crate::limits::STATEMENT_STEPS;
 
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct Options {
     pub backups: Option<Backups>,
     /// A part is full at this many bytes; [`PART_TARGET_BYTES`] but in tests that cut ranges into many parts.
     pub part_bytes: usize,
+    /// Steps of SQLite's machine that one statement of an app or an operator may take; [`STATEMENT_STEPS`] but in tests
+    /// that can't wait for so long.
+    pub statement_steps: u64,
 }
 
 impl Options {
@@ -48,6 +52,7 @@ impl Options {
             extension: None,
             backups: None,
             part_bytes: PART_TARGET_BYTES,
+            statement_steps: STATEMENT_STEPS,
         }
     }
 
