@@ -42,7 +42,7 @@ impl ClientDatabase {
         let database = Database::open(options, schema, Role::Client)?;
         let settled = state::version(&database.conn, key::SETTLED)?;
         let mut client = Self { database, settled, prepared_may_be_sent: true, open: None };
-        client.restamp_moved()?;
+        client.mend()?;
         Ok(client)
     }
 
@@ -83,16 +83,16 @@ impl ClientDatabase {
     pub fn notice_external(&mut self) -> Result<bool, Fault> {
         self.idle()?;
         let Some(others) = self.database.others_committed()? else { return Ok(false) };
-        self.restamp_moved()?;
+        self.mend()?;
         self.database.noticed(others);
         Ok(true)
     }
 
     /// Mends what builds of cr-sqlite without our patches have written into the file.
-    fn restamp_moved(&mut self) -> Result<(), Fault> {
+    fn mend(&mut self) -> Result<(), Fault> {
         let settled = self.settled.max(self.acknowledged()?.version);
-        if foreign::has_moved(&self.database, settled)? {
-            self.database.transaction(|database| foreign::restamp_moved(database, settled))?;
+        if foreign::is_to_be_mended(&self.database, settled)? {
+            self.database.transaction(|database| foreign::mend(database, settled))?;
         }
         Ok(())
     }

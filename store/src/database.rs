@@ -280,15 +280,19 @@ impl Database {
         Ok(changed.map(|(table, _)| table.name.to_string()).collect())
     }
 
-    /// What is wrong with a key that was written above `version`: SQLite takes larger ones than peers do, and a row
-    /// that can't travel would hold up all others for ever.
-    pub(crate) fn wide_key(&self, version: Version) -> Result<Option<String>, Fault> {
+    /// What is wrong with something that was written above `version`: SQLite takes larger keys than peers do, and a cell
+    /// that a peer brought to its highest column version can't be written once more. What can't travel would hold up all
+    /// others for ever.
+    pub(crate) fn unfit(&self, version: Version) -> Result<Option<String>, Fault> {
         for table in &self.tables {
-            let Some(sql) = &table.wide_key else { continue };
-            if state::exists(&self.conn, sql, [version.to_sql()])? {
+            let is_there = |sql: &str| state::exists(&self.conn, sql, [version.to_sql()]);
+            let name = &table.name;
+            if table.wide_key.as_deref().map(is_there).transpose()? == Some(true) {
+                return Ok(Some(format!("a primary key of table `{name}` is larger than {MAX_KEY_BYTES} bytes")));
+            }
+            if is_there(&table.beyond)? {
                 return Ok(Some(format!(
-                    "a primary key of table `{}` is larger than {MAX_KEY_BYTES} bytes",
-                    table.name
+                    "a cell or a row of table `{name}` is at the highest version that there is, and can't be written again"
                 )));
             }
         }

@@ -2,10 +2,12 @@
 //!
 //! Where in the flow: before such versions are served or uploaded. Without our patches an UPDATE of a primary key
 //! moves the row's cells to the new key with their old versions and sites, so that a range holds the row's marker
-//! alone and a peer ends with NULLs. Here those cells get the marker's version. Never touches a version that was
-//! served already.
+//! alone and a peer ends with NULLs. Here those cells get the marker's version. And a cell that somebody brought to its
+//! highest column version goes beyond it with the next write there, where no peer would take it and no page could be
+//! read: it is brought back. Never touches a version that was served already.
 
 use greenlight_core::Version;
+use greenlight_core::limits::MAX_COLUMN_VERSION;
 use greenlight_core::replica::Fault;
 
 use crate::database::Database;
@@ -13,20 +15,24 @@ use crate::limits::FOREIGN_MOVE_STEP;
 use crate::state;
 use crate::tables::TableSql;
 
-/// Whether a row was moved, above this version, and its cells were left behind it.
-pub(crate) fn has_moved(database: &Database, above: Version) -> Result<bool, Fault> {
+/// Whether something is to be mended above this version: a row that was moved with its cells left behind it, or a clock
+/// beyond its limit.
+pub(crate) fn is_to_be_mended(database: &Database, above: Version) -> Result<bool, Fault> {
     for table in &database.tables {
-        let sql = format!("SELECT 1 FROM {} AS c WHERE {}", table.clock(), moved(table));
-        if state::exists(&database.conn, &sql, [above.to_sql()])? {
-            return Ok(true);
+        let moved = format!("SELECT 1 FROM {} AS c WHERE {}", table.clock(), moved(table));
+        let wrong = [&moved, &table.beyond];
+        for sql in wrong {
+            if state::exists(&database.conn, sql, [above.to_sql()])? {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
 }
 
 /// Gives cells that were moved the version and site of their row's marker, and a column version above whatever the
-/// target key had.
-pub(crate) fn restamp_moved(database: &Database, above: Version) -> Result<(), Fault> {
+/// target key had; and brings clocks back to their limit, a row's marker to the last that says the same of the row.
+pub(crate) fn mend(database: &Database, above: Version) -> Result<(), Fault> {
     for table in &database.tables {
         let clock = table.clock();
         let sql = format!(
@@ -36,6 +42,13 @@ pub(crate) fn restamp_moved(database: &Database, above: Version) -> Result<(), F
             moved(table)
         );
         state::run(&database.conn, &sql, [above.to_sql()])?;
+        if state::exists(&database.conn, &table.beyond, [above.to_sql()])? {
+            let sql = format!(
+                "UPDATE {clock} SET col_version = {MAX_COLUMN_VERSION} - (col_name = '-1' AND col_version % 2 = 1)
+                 WHERE db_version > ?1 AND col_version > {MAX_COLUMN_VERSION}"
+            );
+            state::run(&database.conn, &sql, [above.to_sql()])?;
+        }
     }
     Ok(())
 }

@@ -147,7 +147,7 @@ impl ClientDatabase {
     /// Within the app's transaction, before its commit: remembers when it was made.
     fn record(&mut self, before: Version) -> Result<Vec<String>, Fault> {
         if self.database.conn.is_foreign() {
-            foreign::restamp_moved(&self.database, before)?;
+            foreign::mend(&self.database, before)?;
         }
         let tables = self.database.changed_above(before)?;
         if tables.is_empty() {
@@ -157,7 +157,7 @@ impl ClientDatabase {
             let message = "this database may only be read: its server takes no changes from here".to_owned();
             return Err(Fault { kind: FaultKind::Forbidden, message });
         }
-        if let Some(sentence) = self.database.wide_key(before)? {
+        if let Some(sentence) = self.database.unfit(before)? {
             return Err(internal(sentence));
         }
         let version = self.database.largest_version()?;

@@ -78,7 +78,7 @@ fn cell(database: &Database, table: &TableSql, change: &Change) -> Result<(), Fa
     let sql = format!(
         "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq)
          VALUES (?1, ?2, ?3 + 1, crsql_next_db_version(0), 0, crsql_increment_and_get_seq())
-         ON CONFLICT DO UPDATE SET col_version = max(col_version, ?3) + 1, {NOW}",
+         ON CONFLICT DO UPDATE SET col_version = min(max(col_version, ?3) + 1, {MAX_COLUMN_VERSION}), {NOW}",
         table.clock()
     );
     state::run(&database.conn, &sql, (number, &*change.column, change.column_version as i64)).map(drop)

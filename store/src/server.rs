@@ -176,12 +176,12 @@ impl ServerDatabase {
             // Asked within the transaction: nobody can commit between this and our own commit.
             let others = database.others_committed()?;
             if others.is_some() {
-                foreign::restamp_moved(database, before.version)?;
+                foreign::mend(database, before.version)?;
             }
             database.pin_version(before.version.max(database.largest_version()?))?;
             let done = work(database, before)?;
             if database.conn.is_foreign() {
-                foreign::restamp_moved(database, before.version)?;
+                foreign::mend(database, before.version)?;
             }
             let (head, tables) = move_head(database, before)?;
             if prunes {
@@ -215,7 +215,7 @@ impl ServerDatabase {
         }
         let moved = self.database.transaction(|database| {
             let before = state::head(&database.conn)?;
-            foreign::restamp_moved(database, before.version)?;
+            foreign::mend(database, before.version)?;
             let moved = move_head(database, before)?.0 != before;
             crash::point(Point::NoteBeforeCommit);
             Ok(moved)

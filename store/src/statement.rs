@@ -108,7 +108,7 @@ pub(crate) fn run(database: &Database, sql: &str, params: &[Value]) -> Result<An
 }
 
 /// The same in a savepoint: when it fails nothing of it stays, and the transaction goes on, unless the statement
-/// has rolled that back too. Where `above` is given, the keys of rows written above it are looked at as well.
+/// has rolled that back too. Where `above` is given, what was written above it is looked at as well.
 pub(crate) fn in_savepoint(
     database: &Database,
     sql: &str,
@@ -118,7 +118,7 @@ pub(crate) fn in_savepoint(
     let batch = |sql: &str| database.conn.execute_batch(sql).map_err(|error| StatementError::Fault(from_sqlite(error)));
     batch("SAVEPOINT greenlight_statement")?;
     let answer = run(database, sql, params).and_then(|answer| match above {
-        Some(above) if answer.changes > 0 => match database.wide_key(above)? {
+        Some(above) if answer.changes > 0 => match database.unfit(above)? {
             Some(sentence) => Err(StatementError::TooLarge(sentence)),
             None => Ok(answer),
         },

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use greenlight_core::limits::{MAX_KEY_BYTES, MAX_KEY_COLUMNS};
+use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_KEY_BYTES, MAX_KEY_COLUMNS};
 use greenlight_core::{PackedKey, Value};
 
 use crate::schema::Schema;
@@ -34,6 +34,8 @@ pub(crate) struct TableSql {
     pub(crate) head: String,
     /// Whether a row that was written above ?1 has a key too large to travel; `None` where keys are small numbers.
     pub(crate) wide_key: Option<String>,
+    /// Whether a clock was written above ?1 that lies beyond its limit.
+    pub(crate) beyond: String,
     /// Own entries above ?1: how many, the lowest and the highest version.
     pub(crate) own: String,
     /// Gives a key its number in cr-sqlite's table of keys, unless it has one.
@@ -97,6 +99,7 @@ impl TableSql {
                      WHERE c.db_version > ?1 AND {lengths} > {room}"
                 )
             }),
+            beyond: format!("SELECT 1 FROM {clock} WHERE db_version > ?1 AND col_version > {MAX_COLUMN_VERSION}"),
             own: format!(
                 "SELECT count(*), min(db_version), max(db_version) FROM {clock} WHERE db_version > ?1 AND site_id = 0"
             ),

@@ -7,6 +7,7 @@ mod bundles;
 mod denials;
 mod differential;
 mod digests;
+mod edges;
 mod files;
 mod identity;
 mod marks;
