@@ -1,6 +1,6 @@
 # The commands of the house; each is a script that says what it does. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test demo bench tour extension audit soak fmt clean
+.PHONY: help setup run test demo bench tour extension audit soak fuzz fmt clean
 
 # The port of `make run`, and its data folder.
 PORT ?= 8080
@@ -8,6 +8,10 @@ DATA ?= data
 # How long `make soak` goes on.
 SCHEDULES ?= 40000
 KILLS ?= 1000
+# How long `make fuzz` goes on for each target, and with which, all when empty.
+SECONDS ?= 60
+TARGETS ?=
+KEEP ?=
 # The stages of `make test`, all when empty: make test STAGES="fmt clippy e2e"
 STAGES ?=
 
@@ -40,6 +44,9 @@ audit: ## look for known vulnerabilities in what is built in (needs the network)
 
 soak: ## kill servers and run the simulation for long (SCHEDULES=40000, KILLS=1000)
 	@scripts/soak $(SCHEDULES) $(KILLS)
+
+fuzz: ## let a fuzzer look for inputs that fail (SECONDS=60 for each of TARGETS, KEEP=1 for the corpus)
+	@KEEP=$(KEEP) scripts/fuzz $(SECONDS) $(TARGETS)
 
 fmt: ## format the Rust code
 	@cargo fmt

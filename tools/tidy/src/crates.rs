@@ -3,8 +3,8 @@
 use crate::{File, Finding};
 
 /// Our crates and those of ours that each may name, tests included. The direction of the house:
-/// crsqlite <- store, core <- store <- {server, client-wasm, cli, sim}, server <- cli.
-const DIRECTIONS: [(&str, &[&str]); 7] = [
+/// crsqlite <- store, core <- store <- {server, client-wasm, cli, sim}, server <- {cli, fuzz}.
+const DIRECTIONS: [(&str, &[&str]); 8] = [
     ("crsqlite", &[]),
     ("core", &[]),
     ("store", &["crsqlite", "greenlight-core"]),
@@ -12,6 +12,7 @@ const DIRECTIONS: [(&str, &[&str]); 7] = [
     ("client-wasm", &["greenlight-core", "greenlight-store", "crsqlite"]),
     ("cli", &["greenlight-core", "greenlight-store", "greenlight-server", "crsqlite"]),
     ("sim", &["greenlight-core", "greenlight-store", "greenlight-server", "crsqlite"]),
+    ("fuzz", &["greenlight-core", "greenlight-store", "greenlight-server"]),
 ];
 
 /// What would bring an effect into `core`. Its tests may use more.
