@@ -9,6 +9,9 @@ use std::time::Duration;
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: a handful for each of the tables of a large schema.
 pub const STATEMENT_CACHE: usize = 1_024;
+/// Kinds of new rows, by the columns that they bring, whose statements are kept while a part is applied. A part may hold
+/// thousands of kinds, and a prepared statement takes some kilobytes.
+pub const ROW_KINDS: usize = 64;
 /// SQLite's page cache of a writing connection, in KiB.
 pub const CACHE_KIB: u32 = 16 * 1_024;
 /// A write-ahead log larger than this is cut after a checkpoint, in bytes.

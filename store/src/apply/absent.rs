@@ -13,6 +13,7 @@ use rusqlite::{CachedStatement, OptionalExtension};
 
 use crate::connection::Connection;
 use crate::database::Database;
+use crate::limits::ROW_KINDS;
 use crate::tables::TableSql;
 use crate::value::Bind;
 
@@ -73,7 +74,11 @@ impl<'db> AbsentRows<'db> {
             }
         }
         let mask = self.cells.iter().fold(0, |mask, (column, _)| mask | 1_u64 << column);
-        let statements = match self.statements.entry((std::ptr::from_ref(table), mask)) {
+        let kind = (std::ptr::from_ref(table), mask);
+        if self.statements.len() >= ROW_KINDS && !self.statements.contains_key(&kind) {
+            self.statements.clear();
+        }
+        let statements = match self.statements.entry(kind) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(prepare(self.conn, table, changes, &self.cells)?),
         };

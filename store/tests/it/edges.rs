@@ -115,3 +115,26 @@ fn dropping_from_quarantine_does_not_lead_beyond() {
     assert_eq!(server.drop_quarantined(&ids).unwrap().0.len(), 1);
     assert!(!history(&mut server).is_empty(), "all of it can be read");
 }
+
+/// Each row brings other columns, so each is written by statements of its own.
+#[test]
+fn rows_of_thousands_of_kinds_take_little_memory() {
+    const COLUMNS: u32 = 12;
+    const MOST_BYTES: i64 = 20 * 1024 * 1024;
+    let columns: String = (0..COLUMNS).map(|at| format!(", c{at}")).collect();
+    let text = format!("-- schema: wide 1\nCREATE TABLE w (id INTEGER NOT NULL PRIMARY KEY{columns});");
+    let schema = greenlight_store::Schema::parse(&text).unwrap();
+    let mut server = ServerDatabase::open(options(1, Location::Memory), &schema).unwrap();
+    let mut changes = Vec::new();
+    for id in 1..1_i64 << COLUMNS {
+        let cells = (0..COLUMNS).filter(|at| id >> at & 1 == 1);
+        changes.extend(cells.map(|at| change("w", &[Value::Integer(id)], &format!("c{at}"), Value::Integer(1))));
+    }
+    for part in changes.chunks(16_000) {
+        server.apply(&[upload(part.to_vec())]).unwrap().remove(0).unwrap();
+    }
+    // SAFETY: it only reads a number that SQLite keeps.
+    let most = unsafe { rusqlite::ffi::sqlite3_memory_highwater(0) };
+    assert!(most < MOST_BYTES, "SQLite held {most} bytes");
+    assert!(!history(&mut server).is_empty());
+}
