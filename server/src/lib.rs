@@ -19,6 +19,7 @@ pub mod clock;
 pub mod database;
 pub mod demo;
 pub mod error;
+pub mod files;
 pub mod history;
 pub mod json;
 pub mod limits;

@@ -26,6 +26,8 @@ pub const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 pub const MAX_DATABASES: usize = 256;
 /// Databases of which the server remembers how they are, open or not.
 pub const MAX_KNOWN_DATABASES: usize = 4_096;
+/// Files that one open database takes at most: itself, its log and its index for each of its connections.
+pub const DATABASE_FILES: usize = 16;
 /// The longest time between two looks at which databases are idle, or wanted by a restore.
 pub const HOUSEKEEPING_MOST: Duration = Duration::from_millis(500);
 /// The shortest.

@@ -11,7 +11,7 @@ use clap::Parser;
 use greenlight_server::backup::{self, BackupFlags};
 use greenlight_server::restore::{self, RestoreFlags};
 use greenlight_server::token::{self, TokenCommand, TokenError};
-use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, run};
+use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, files, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -68,6 +68,7 @@ fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
 
 async fn serve(flags: Flags) -> Result<(), RunError> {
     let settings = Settings::load(flags)?;
+    files::take_all(settings.max_sockets);
     let listener = bind(&settings).await?;
     let listen_error = |error| RunError::Listen(settings.listen, error);
     let address = listener.local_addr().map_err(listen_error)?;

@@ -33,10 +33,12 @@ async fn connections_that_say_nothing_keep_nobody_out() {
     let siege = Siege::begin_with(&["--max-sockets", "16"]).await;
     let places = 16 + PLAIN_CONNECTIONS;
     let mut silent = Vec::new();
+    let begun = std::time::Instant::now();
     for _ in 0..places + 100 {
         silent.push(siege.connect().await);
     }
     siege.stands().await;
+    assert!(begun.elapsed() < HEAD_LIMIT, "whoever came later had to wait for the silent ones' time to pass");
     let open = siege.open_sockets();
     assert!(open <= places + 10, "{open} sockets are open");
     // The first gave their places away, the last lose them to time.
@@ -67,6 +69,22 @@ async fn a_connection_that_is_kept_open_ends_when_it_is_not_used(siege: &Siege) 
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let answer = read_to_end(&mut stream, HEAD_LIMIT).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_do_not_take_the_files_that_databases_need() {
+    // Fewer than there are connections: what a system gives who doesn't ask for more.
+    let siege = Siege::begin_with_files(200).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(siege.connect().await);
+    }
+    siege.stands().await;
+    let mut stream = siege.connect().await;
+    let request = "GET /notes-another/meta HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = read_to_end(&mut stream, HEAD_LIMIT).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]

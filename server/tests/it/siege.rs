@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::fixture::{DEADLINE, folder};
 use crate::peer::Peer;
-use crate::stop::{Process, start_with};
+use crate::stop::{Process, start_with, start_with_files};
 
 /// What the server's process may hold in memory, whatever is done to it: some five times what it takes at rest.
 const MOST_MEMORY_BYTES: u64 = 320 * 1024 * 1024;
@@ -34,7 +34,18 @@ impl Siege {
 
     pub(crate) async fn begin_with(arguments: &[&str]) -> Self {
         let folder = folder();
-        let (mut process, address) = start_with(&folder, arguments);
+        let started = start_with(&folder, arguments);
+        Self::of(folder, started).await
+    }
+
+    /// Of a server that was allowed few files at first.
+    pub(crate) async fn begin_with_files(files: u32) -> Self {
+        let folder = folder();
+        let started = start_with_files(&folder, files);
+        Self::of(folder, started).await
+    }
+
+    async fn of(folder: TempDir, (mut process, address): (Process, SocketAddr)) -> Self {
         // Nobody reads the log: it must not fill its pipe.
         let mut log = process.0.stderr.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));

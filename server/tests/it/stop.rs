@@ -41,7 +41,23 @@ fn start(folder: &TempDir) -> (Process, SocketAddr) {
 }
 
 pub(crate) fn start_with(folder: &TempDir, arguments: &[&str]) -> (Process, SocketAddr) {
-    let mut child = command(folder).arg("--dev").args(arguments).spawn().unwrap();
+    let mut command = command(folder);
+    command.arg("--dev").args(arguments);
+    listening(command)
+}
+
+/// With so many files to open at first, as a shell's `ulimit` gives them.
+pub(crate) fn start_with_files(folder: &TempDir, files: u32) -> (Process, SocketAddr) {
+    let plain = command(folder);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -S -n {files}; exec \"$0\" \"$@\"")]).arg(plain.get_program());
+    shell.args(plain.get_args()).arg("--dev").env_remove("GREENLIGHT_ADMIN_TOKEN");
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+    listening(shell)
+}
+
+fn listening(mut command: Command) -> (Process, SocketAddr) {
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").expect(&line).parse().unwrap();
