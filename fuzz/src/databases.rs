@@ -3,9 +3,9 @@
 //! Where in the flow: below every target that has a database. Looks with its own SQL, not with the store's.
 
 use greenlight_core::limits::{MAX_COLUMN_VERSION, MAX_SEQUENCE, MAX_VERSION};
-use greenlight_core::replica::{Author, ClientStore, DownloadPart, ReadRequest, ServerStore};
+use greenlight_core::replica::{Author, ClientStore, DownloadPart, FaultKind, ReadRequest, ServerStore};
 use greenlight_core::{Cursor, Version};
-use greenlight_store::{ClientDatabase, Location, Options, Schema, ServerDatabase};
+use greenlight_store::{ClientDatabase, Location, Options, Schema, ServerDatabase, StatementError};
 use rusqlite::Connection;
 
 use crate::content::{SCHEMA, TABLES};
@@ -95,11 +95,17 @@ pub(crate) fn check_history(server: &mut ServerDatabase) {
     }
 }
 
-/// Whatever came before, an honest write is still taken and recorded.
+/// Whatever came before, an honest write is still taken and recorded, unless the server said that none may be.
 pub(crate) fn check_client_writes(client: &mut ClientDatabase) {
     let before = client.outbox().expect("the outbox can be counted");
     let sql = "INSERT INTO t (id, a) SELECT 1 + max(1000000, ifnull(max(id), 0)), 'honest' FROM t WHERE id < 1 << 40";
-    let (_, commit) = client.exec(sql, &[]).expect("an honest write is taken");
+    let written = client.exec(sql, &[]);
+    if let Err(StatementError::Fault(fault)) = &written
+        && client.load().expect("the state can be read").read_only
+    {
+        return assert_eq!(fault.kind, FaultKind::Forbidden, "{fault}");
+    }
+    let (_, commit) = written.expect("an honest write is taken");
     assert!(commit.outbox.changes > before.changes, "and recorded");
     assert!(commit.outbox.head > before.head);
 }

@@ -112,6 +112,7 @@ pub(crate) fn welcome(input: &mut Unstructured<'_>, facts: &ServerFacts, held: B
         head: cursor(input)?,
         held: if input.ratio(1, 4u8)? { bound(input)? } else { held },
         cursor_known: input.ratio(3, 4u8)?,
+        may_write: input.ratio(7, 8u8)?,
         writer: writer(input)?,
     };
     if input.ratio(1, 16u8)? {

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use greenlight_core::SiteId;
-use greenlight_server::access::{Caller, TokenDigest};
+use greenlight_server::access::{Caller, KeySet, TokenDigest, TokenFile};
 use greenlight_server::json::{from_json, to_json};
+use greenlight_server::limits::JWT_KEYS;
 use greenlight_server::name::DatabaseName;
 use greenlight_server::settings::{DatabaseRule, FileSettings, Pattern, SchemaChoice};
 use greenlight_store::bundle::{Replay, Rows};
@@ -75,6 +76,23 @@ fn names(text: &str) {
         assert_eq!(id.to_hex(), text.to_ascii_lowercase());
     }
     assert!(TokenDigest::from_hex(text).is_none() || text.len() == 64);
+    tokens(text);
+}
+
+/// Keys and signed tokens: nobody signs under a key that nobody has.
+fn tokens(text: &str) {
+    const KEYS: &str = r#"{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256", "k": "bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0IG9mIDMyIGJ5dGVz"},
+        {"kty": "OKP", "crv": "Ed25519", "kid": "b", "alg": "EdDSA", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let keys = KeySet::parse(KEYS, None, None).expect("keys that can be used");
+    assert!(!matches!(keys.verify(text), Some(Ok(_))), "{text}");
+    if let Ok(keys) = KeySet::parse(text, None, None) {
+        assert!(keys.len() <= JWT_KEYS);
+    }
+    let file: Result<TokenFile, _> = serde_json::from_str(text);
+    if let Ok(file) = file {
+        let again = serde_json::to_string(&file).expect("it can be written");
+        assert!(serde_json::from_str::<TokenFile>(&again).is_ok());
+    }
 }
 
 /// What JSON says as a value of SQLite, it says again.
@@ -95,12 +113,15 @@ fn headers(text: &str) {
         }
     }
     let origins = ["https://shop.example".to_owned()];
-    let near = Caller::of(SocketAddr::from(([127, 0, 0, 1], 9)), &headers, &origins);
-    let far = Caller::of(SocketAddr::from(([192, 0, 2, 1], 9)), &headers, &origins);
+    let (here, elsewhere) = (SocketAddr::from(([127, 0, 0, 1], 9)), SocketAddr::from(([192, 0, 2, 1], 9)));
+    let trusted = ["127.0.0.1/32".parse().expect("a network")];
+    let near = Caller::of(here, &headers, &origins, &trusted);
+    let far = Caller::of(elsewhere, &headers, &origins, &trusted);
     assert!(!far.is_local);
+    assert_eq!(far.address, elsewhere.ip(), "a stranger's headers say nothing of where it is");
     if near.is_local {
         let forwarding = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
         assert!(!forwarding.iter().any(|name| headers.contains_key(*name)), "{headers:?}");
     }
-    assert_eq!((near.is_foreign_page, near.token), (far.is_foreign_page, far.token));
+    assert_eq!((near.is_foreign_page, near.token.is_some()), (far.is_foreign_page, far.token.is_some()));
 }

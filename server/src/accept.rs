@@ -29,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::access::Seat;
+use crate::app::App;
 use crate::limits::{ACCEPT_RETRY, CROWDED_PLACES, HEAD_BYTES, HEAD_LIMIT, MAX_HEADERS, STALL_LIMIT};
 
 /// The places, and who waits in one without having said anything.
@@ -64,15 +65,8 @@ impl Places {
 }
 
 /// Serves `router` in at most `places` connections until `stop` becomes true; then takes in no more, and ends when
-/// every request that was begun is answered. WebSockets end by themselves. `seat_of` fails for an address that has as
-/// many connections as it may, and gives none to one that isn't counted.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    places: usize,
-    seat_of: impl Fn(SocketAddr) -> Result<Option<Seat>, ()>,
-    stop: watch::Receiver<bool>,
-) {
+/// every request that was begun is answered. WebSockets end by themselves.
+pub(crate) async fn serve(listener: TcpListener, router: Router, places: usize, app: App, stop: watch::Receiver<bool>) {
     let places = Arc::new(Places { free: Arc::new(Semaphore::new(places)), silent: Mutex::default() });
     // Each connection holds one; when the last is gone, all are answered.
     let (serving, served) = watch::channel(());
@@ -81,7 +75,7 @@ pub(crate) async fn serve(
         let taken = async {
             let (stream, peer, seat) = loop {
                 let (stream, peer) = accept(&listener).await;
-                match seat_of(peer) {
+                match app.seat(peer) {
                     Ok(seat) => break (stream, peer, seat),
                     // Closed without a word: there is nobody to read it.
                     Err(()) => tracing::debug!(%peer, "this address has as many connections as it may"),

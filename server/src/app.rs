@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::access::{Caller, Gate, Pass, Rates, Role};
+use crate::access::{Caller, Gate, Pass, Rates, Role, Seat};
 use crate::audit::{Audit, Entry, Event};
 use crate::database::Database;
 use crate::error::ApiError;
@@ -77,6 +77,18 @@ impl App {
         let pass = target.caller.check_token(&access, dev, name, Role::Read, token)?;
         self.rates.admitted(&pass.who)?;
         Ok(pass)
+    }
+
+    /// A connection's seat among those of its address; none for a trusted proxy, through which many come.
+    ///
+    /// # Errors
+    /// The address has as many as it may.
+    pub fn seat(&self, peer: SocketAddr) -> Result<Option<Seat>, ()> {
+        let address = peer.ip().to_canonical();
+        if self.settings.trusted_proxies.iter().any(|net| net.contains(&address)) {
+            return Ok(None);
+        }
+        self.rates.connection(address).map(Some).ok_or(())
     }
 
     /// A line of the audit log about a request.

@@ -135,15 +135,7 @@ pub async fn run(
         started_ms: clock::wall_ms(),
         schedule,
     };
-    let seat_of = {
-        let (rates, trusted) = (app.rates.clone(), app.settings.trusted_proxies.clone());
-        move |peer: SocketAddr| {
-            let address = peer.ip().to_canonical();
-            let is_proxy = trusted.iter().any(|net| net.contains(&address));
-            if is_proxy { Ok(None) } else { rates.connection(address).map(Some).ok_or(()) }
-        }
-    };
-    let serving = accept::serve(listener, routes::router(app), places, seat_of, stop.subscribe());
+    let serving = accept::serve(listener, routes::router(app.clone()), places, app, stop.subscribe());
     let stop_when_asked = async {
         shutdown.await;
         stop.send_replace(true);
