@@ -145,7 +145,8 @@ impl Registry {
         }
         let hold = self.hold(name).await?;
         let schema = self.schemas.get(&choice.schema).ok_or_else(unknown)?.clone();
-        let source = EngineSource { file, schema, extension: self.settings.extension.clone() };
+        let (extension, max_bytes) = (self.settings.extension.clone(), choice.max_bytes);
+        let source = EngineSource { file, schema, extension, max_bytes };
         let before = state.before();
         let metrics = self.metrics.clone();
         let opened = match &before {

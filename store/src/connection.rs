@@ -86,6 +86,12 @@ impl Connection {
         Ok(Self { conn, guard, has_crsqlite: false, is_foreign: false })
     }
 
+    /// Writes that would make the file larger fail from now on as on a full disk. One that is larger already stays.
+    pub(crate) fn limit_size(&self, bytes: u64) -> Result<(), Fault> {
+        let pages = bytes / self.number("PRAGMA page_size")?.max(1) as u64;
+        self.number(&format!("PRAGMA max_page_count = {pages}")).map(drop)
+    }
+
     #[cfg(not(target_family = "wasm"))]
     fn make_durable(&self) -> rusqlite::Result<()> {
         use crate::limits::LOG_BYTES;

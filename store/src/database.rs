@@ -338,6 +338,9 @@ fn connect(options: &mut Options) -> Result<Connection, Fault> {
     let site = fresh_site(options);
     let mut conn = Connection::open(&options.location, options.extension.as_deref().map(Path::new), site)?;
     conn.guard.steps = options.statement_steps;
+    if let Some(bytes) = options.max_bytes {
+        conn.limit_size(bytes)?;
+    }
     Ok(conn)
 }
 

@@ -31,6 +31,8 @@ pub struct Options {
     pub extension: Option<PathBuf>,
     /// Where a copy is put before a file's database is migrated; without it none is made. Not in browsers.
     pub backups: Option<Backups>,
+    /// How large the database may get, in bytes; beyond it writes fail as on a full disk. None has no limit.
+    pub max_bytes: Option<u64>,
     /// A part is full at this many bytes; [`PART_TARGET_BYTES`] but in tests that cut ranges into many parts.
     pub part_bytes: usize,
     /// Steps of SQLite's machine that one statement of an app or an operator may take; [`STATEMENT_STEPS`] but in tests
@@ -51,6 +53,7 @@ impl Options {
             wall_ms: Box::new(wall_ms),
             extension: None,
             backups: None,
+            max_bytes: None,
             part_bytes: PART_TARGET_BYTES,
             statement_steps: STATEMENT_STEPS,
         }

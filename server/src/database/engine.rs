@@ -36,6 +36,8 @@ pub struct EngineSource {
     pub schema: Arc<Schema>,
     /// Another build of cr-sqlite.
     pub extension: Option<PathBuf>,
+    /// How large it may get, in bytes.
+    pub max_bytes: Option<u64>,
 }
 
 /// What exec runs.
@@ -92,6 +94,7 @@ impl EngineSource {
         let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
         options.extension.clone_from(&self.extension);
         options.backups = Some(backups(&self.file));
+        options.max_bytes = self.max_bytes;
         let mut database = ServerDatabase::open(options, &self.schema).map_err(|error| error.to_string())?;
         if let Some(replaced) = replaced {
             fork(&mut database, &replaced).map_err(|fault| fault.message)?;

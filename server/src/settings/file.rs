@@ -93,6 +93,8 @@ pub struct DatabaseSection {
     /// Whether a database of such a name is made on first use.
     #[serde(default)]
     pub create: bool,
+    /// How large a database may get, in MiB.
+    pub max_mib: Option<u32>,
 }
 
 /// One `[[token]]`.

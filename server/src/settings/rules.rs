@@ -6,6 +6,8 @@ use super::SettingsError;
 use super::file::DatabaseSection;
 use crate::name::DatabaseName;
 
+const MIB: u64 = 1024 * 1024;
+
 /// A name with `*` for any text, also none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
@@ -51,6 +53,8 @@ pub struct DatabaseRule {
     pub schema: String,
     /// Whether a database is made on first use.
     pub create: bool,
+    /// How large a database may get, in bytes.
+    pub max_bytes: Option<u64>,
 }
 
 impl TryFrom<DatabaseSection> for DatabaseRule {
@@ -61,7 +65,11 @@ impl TryFrom<DatabaseSection> for DatabaseRule {
         DatabaseName::parse(&section.schema).map_err(|error| {
             SettingsError::bad("database.schema", format!("`{}` is no file's name: {error}", section.schema))
         })?;
-        Ok(Self { pattern, schema: section.schema, create: section.create })
+        let max_bytes = match section.max_mib {
+            Some(0) => return Err(SettingsError::bad("database.max_mib", "use at least 1")),
+            max_mib => max_mib.map(|mib| u64::from(mib) * MIB),
+        };
+        Ok(Self { pattern, schema: section.schema, create: section.create, max_bytes })
     }
 }
 
@@ -72,6 +80,8 @@ pub struct SchemaChoice {
     pub schema: String,
     /// Whether the database is made when it is missing.
     pub create: bool,
+    /// How large it may get, in bytes.
+    pub max_bytes: Option<u64>,
 }
 
 impl SchemaChoice {
@@ -80,14 +90,15 @@ impl SchemaChoice {
     /// `shop-42` are of `shop`.
     pub fn of(name: &DatabaseName, rules: &[DatabaseRule], dev: bool, schemas: &[&str]) -> Option<Self> {
         if let Some(rule) = rules.iter().find(|rule| rule.pattern.matches(name.as_str())) {
-            return Some(Self { schema: rule.schema.clone(), create: rule.create });
+            let (schema, create, max_bytes) = (rule.schema.clone(), rule.create, rule.max_bytes);
+            return Some(Self { schema, create, max_bytes });
         }
         let fits = |schema: &&&str| {
             let rest = name.as_str().strip_prefix(**schema);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
         };
         let longest = schemas.iter().filter(fits).max_by_key(|schema| schema.len())?;
-        dev.then(|| Self { schema: (*longest).to_owned(), create: true })
+        dev.then(|| Self { schema: (*longest).to_owned(), create: true, max_bytes: None })
     }
 }
 
@@ -100,7 +111,7 @@ mod tests {
     }
 
     fn some(schema: &str, create: bool) -> Option<SchemaChoice> {
-        Some(SchemaChoice { schema: schema.to_owned(), create })
+        Some(SchemaChoice { schema: schema.to_owned(), create, max_bytes: None })
     }
 
     #[test]
@@ -138,6 +149,7 @@ mod tests {
             pattern: Pattern::new(pattern, "pattern").unwrap(),
             schema: "notes".to_owned(),
             create,
+            max_bytes: None,
         };
         let rules = [rule("a*", false), rule("*", true)];
         assert_eq!(choice("abc", &rules, true), some("notes", false));

@@ -21,6 +21,7 @@ async fn a_range_that_was_begun_before_a_reset_is_not_finished_after_it() {
         file: folder.path().join("notes"),
         schema: Arc::new(Schema::parse(NOTES).unwrap()),
         extension: extension(),
+        max_bytes: None,
     };
     let name = DatabaseName::parse("notes").unwrap();
     let lock = DatabaseLock::shared(folder.path(), &name, Purpose::Open).unwrap();

@@ -39,6 +39,7 @@ async fn a_copy_is_kept_of_before_and_is_no_database() {
             pattern: greenlight_server::settings::Pattern::new("*", "pattern").unwrap(),
             schema: "notes".to_owned(),
             create: true,
+            max_bytes: None,
         }];
     })
     .await;

@@ -6,9 +6,11 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use greenlight_core::status::Reason;
 use greenlight_server::Settings;
 use greenlight_server::access::{Access, Grant, Role};
 use greenlight_server::limits::PLAIN_PER_ADDRESS;
+use greenlight_server::settings::DatabaseRule;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -83,6 +85,38 @@ async fn whoever_sends_too_much_is_read_more_slowly_and_loses_nothing() {
     // The first of the four comes at once.
     assert!(begun.elapsed().as_secs_f64() > 2.0, "{:?}", begun.elapsed());
     sender.wait_synced().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_full_takes_no_more_and_the_others_do() {
+    let most = |bytes: u64| {
+        move |settings: &mut Settings| {
+            tight(settings);
+            settings.rates = greenlight_server::settings::RateSettings::default();
+            let all = settings.databases[0].clone();
+            let pattern = greenlight_server::settings::Pattern::new("notes", "pattern").unwrap();
+            settings.databases.insert(0, DatabaseRule { pattern, max_bytes: Some(bytes), ..all });
+        }
+    };
+    let server = Server::start_with(most(1024 * 1024)).await;
+    let alice = Peer::start_with(server.address, "notes", "one", open(NOTES));
+    alice.exec("INSERT INTO note (id, title) VALUES (1, 'small')").await;
+    alice.wait_synced().await;
+    alice.exec("INSERT INTO note (id, body) VALUES (2, randomblob(2000000))").await;
+    alice.wait("told", |status| status.reason == Reason::ServerStorage).await;
+    let bob = Peer::start_with(server.address, "notes-2", "one", open(NOTES));
+    bob.exec("INSERT INTO note (id, body) VALUES (1, randomblob(2000000))").await;
+    bob.wait_synced().await;
+    let address = server.address;
+    let folder = server.stop().await;
+    let server = Server::start_in(folder, |settings| {
+        most(8 * 1024 * 1024)(settings);
+        settings.listen = address;
+    })
+    .await;
+    alice.wait_synced().await;
+    let carol = Peer::start_with(server.address, "notes", "one", open(NOTES));
+    carol.wait_value("SELECT sum(length(body)) FROM note", 2_000_000).await;
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub(crate) fn guard(settings: &mut Settings) {
         pattern: Pattern::new("notes*", "pattern").unwrap(),
         schema: "notes".to_owned(),
         create: true,
+        max_bytes: None,
     }];
     settings.access = Access::default();
 }
