@@ -21,6 +21,15 @@ use crate::options::Location;
 /// What the store itself may write: rows that grew by merges of values which were each within their limit.
 const ROW_BYTES: i32 = 4 * MAX_VALUE_BYTES as i32;
 
+/// Whether a file may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// What isn't there is made.
+    First,
+    /// It was open a moment ago: if it is gone, or was emptied, nothing is made in its place.
+    Again,
+}
+
 /// An open connection with cr-sqlite, or a reading one without.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -34,20 +43,26 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Opens for writing; creates what isn't there, with `fresh_site` as the identity of a new database.
-    pub(crate) fn open(location: &Location, extension: Option<&Path>, fresh_site: SiteId) -> Result<Self, Fault> {
+    pub(crate) fn open(
+        location: &Location,
+        extension: Option<&Path>,
+        fresh_site: SiteId,
+        opening: Opening,
+    ) -> Result<Self, Fault> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, opening == Opening::First);
         let conn = match location {
             Location::Memory => rusqlite::Connection::open_in_memory(),
-            Location::File(path) => rusqlite::Connection::open_with_flags(
-                path,
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            ),
+            Location::File(path) => rusqlite::Connection::open_with_flags(path, flags),
         };
         let mut connection = Self::set_up(conn.map_err(from_sqlite)?)?;
         connection.make_durable().map_err(from_sqlite)?;
         if connection.has_identity().map_err(from_sqlite)? {
             connection.load_crsqlite(extension)?;
-        } else {
+        } else if opening == Opening::First {
             connection.found(extension, fresh_site)?;
+        } else {
+            return Err(internal("the database is not the one that was open"));
         }
         Ok(connection)
     }

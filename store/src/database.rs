@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::apply::{Again, Culprits};
 use crate::backup;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opening};
 use crate::crash::{self, Point};
 use crate::fault::{from_sqlite, internal};
 use crate::options::{Location, Options};
@@ -49,6 +49,9 @@ pub enum OpenError {
         why: String,
     },
 }
+
+/// No version of the data that SQLite tells.
+const UNKNOWN_DATA: i64 = i64::MIN;
 
 /// Why a database is not prepared yet.
 enum Unprepared {
@@ -105,16 +108,27 @@ pub(crate) struct Database {
     pub(crate) counted: Counted,
     /// While another connection's commit is not dealt with, this differs from SQLite's.
     seen_data: i64,
+    /// Whether a transaction has failed on this connection. What failed may have left cr-sqlite's statements half-way,
+    /// and then every change that comes later would seem to be at fault.
+    is_suspect: bool,
 }
 
 impl Database {
     /// Opens or creates, brings the schema up to date, and applies what was held aside for it.
     pub(crate) fn open(mut options: Options, schema: &Schema, role: Role) -> Result<Self, OpenError> {
-        let conn = connect(&mut options)?;
+        let conn = connect(&mut options, Opening::First)?;
         let tables = tables(schema);
         let by_name = tables.iter().enumerate().map(|(index, table)| (table.name.clone(), index)).collect();
-        let mut database =
-            Self { conn, options, schema: schema.clone(), tables, by_name, counted: Counted::default(), seen_data: 0 };
+        let mut database = Self {
+            conn,
+            options,
+            schema: schema.clone(),
+            tables,
+            by_name,
+            counted: Counted::default(),
+            seen_data: 0,
+            is_suspect: false,
+        };
         database.prepare_file(role)?;
         database.seen_data = database.conn.data_version()?;
         Ok(database)
@@ -180,7 +194,7 @@ impl Database {
     /// Opens the file again. Impossible, and not needed, in memory.
     pub(crate) fn reconnect(&mut self) -> Result<(), Fault> {
         if self.options.location != Location::Memory {
-            self.conn = connect(&mut self.options)?;
+            self.conn = connect(&mut self.options, Opening::Again)?;
             self.seen_data = self.conn.data_version()?;
         }
         Ok(())
@@ -196,17 +210,32 @@ impl Database {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.replace_suspect()?;
         self.begin()?;
         match work(self) {
             Ok(result) => {
-                self.commit()?;
+                self.commit().inspect_err(|_| self.is_suspect = true)?;
                 Ok(result)
             }
             Err(error) => {
+                self.is_suspect = true;
                 self.rollback();
                 Err(error)
             }
         }
+    }
+
+    /// Goes on with another connection where something failed on this one. A browser's file takes one at a time, and
+    /// memory goes with its connection: there it stays.
+    fn replace_suspect(&mut self) -> Result<(), Fault> {
+        let has_another = !cfg!(target_family = "wasm") && self.options.location != Location::Memory;
+        if self.is_suspect && has_another && self.conn.is_autocommit() {
+            self.reconnect()?;
+            // Whether others have committed meanwhile isn't known.
+            self.seen_data = UNKNOWN_DATA;
+            self.is_suspect = false;
+        }
+        Ok(())
     }
 
     /// Begins a writing transaction.
@@ -334,9 +363,9 @@ impl Database {
     }
 }
 
-fn connect(options: &mut Options) -> Result<Connection, Fault> {
+fn connect(options: &mut Options, opening: Opening) -> Result<Connection, Fault> {
     let site = fresh_site(options);
-    let mut conn = Connection::open(&options.location, options.extension.as_deref().map(Path::new), site)?;
+    let mut conn = Connection::open(&options.location, options.extension.as_deref().map(Path::new), site, opening)?;
     conn.guard.steps = options.statement_steps;
     if let Some(bytes) = options.max_bytes {
         conn.limit_size(bytes)?;

@@ -11,9 +11,11 @@ pub(crate) fn from_sqlite(error: rusqlite::Error) -> Fault {
     Fault { kind, message: sentence(&error) }
 }
 
-/// Whether one change is to blame and can be put aside, rather than the disk or the file.
+/// Whether one change is to blame and can be put aside, rather than the disk, the file or the connection. After a read
+/// that failed, cr-sqlite's statements may stand half-way, and every later change is answered with misuse.
 pub(crate) fn is_change_to_blame(error: &rusqlite::Error) -> bool {
-    kind_of(error) == FaultKind::Internal && error.sqlite_error_code() != Some(ErrorCode::OutOfMemory)
+    let is_ours = matches!(error.sqlite_error_code(), Some(ErrorCode::OutOfMemory | ErrorCode::ApiMisuse));
+    kind_of(error) == FaultKind::Internal && !is_ours
 }
 
 /// A fault that is the store's own finding.

@@ -93,7 +93,7 @@ async fn under_load_nothing_acknowledged_is_lost_and_nothing_is_half_there() {
     println!("GREENLIGHT_SEED={seed}");
     let mut random = Random(seed);
     let (mut count, mut acknowledged) = (BTreeMap::new(), 0);
-    let (mut done, end) = (0, (kills() * 2 / 3).max(2 * points.len() as u64));
+    let (mut done, end) = (0, (kills() * 2).div_ceil(3).max(2 * points.len() as u64));
     while done < end {
         let mut world = World::new(random.below(u64::MAX));
         for _ in 0..KILLS_OF_A_WORLD.min(end - done).div_ceil(2) {
