@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::access::{Denied, Throttled};
 use crate::name::NameError;
+use crate::request::RequestId;
 
 /// Why a request fails.
 #[derive(Clone, Debug, Error)]
@@ -176,7 +177,11 @@ impl IntoResponse for ApiError {
         if status.is_server_error() {
             tracing::warn!(code, "{self}");
         }
-        let body = json!({ "error": { "code": code, "sentence": self.to_string(), "details": self.details() } });
+        let mut details = self.details();
+        if let Some(id) = RequestId::current() {
+            details["request_id"] = Value::from(id.to_string());
+        }
+        let body = json!({ "error": { "code": code, "sentence": self.to_string(), "details": details } });
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

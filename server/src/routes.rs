@@ -37,7 +37,7 @@ use axum::routing::{get, post};
 use crate::access::Caller;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::socket;
+use crate::{request, socket};
 
 pub(crate) use file::Snapshots;
 
@@ -64,7 +64,11 @@ pub(crate) fn router(app: App) -> Router {
         }
         None => routes.route("/", get(page::page)).fallback(not_found),
     };
-    routes.method_not_allowed_fallback(wrong_method).layer(from_fn_with_state(app.clone(), count)).with_state(app)
+    routes
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), throttle))
+        .layer(from_fn_with_state(app.clone(), request::answer))
+        .with_state(app)
 }
 
 async fn not_found() -> ApiError {
@@ -75,17 +79,11 @@ async fn wrong_method() -> ApiError {
     ApiError::Method
 }
 
-async fn count(State(app): State<App>, caller: Caller, request: Request, next: Next) -> Response {
-    app.metrics.requests.add(1);
+/// Turns away who asks too often.
+async fn throttle(State(app): State<App>, caller: Caller, request: Request, next: Next) -> Response {
     let spared = app.settings.dev && caller.is_local;
-    let mut response = match app.rates.request(&caller) {
+    match app.rates.request(&caller) {
         Err(throttled) if !spared => ApiError::from(throttled).into_response(),
         _ => next.run(request).await,
-    };
-    app.metrics.answered(response.status().as_u16());
-    // Whatever this server sends is what it says it is.
-    response
-        .headers_mut()
-        .insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
-    response
+    }
 }

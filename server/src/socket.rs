@@ -19,6 +19,7 @@ use greenlight_core::replica::{Applied, Chunk, DigestScope, Digests, Fault};
 use greenlight_core::server::{Greeting, Output, ServerSession};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::Instrument as _;
 
 use crate::access::{Access, Denied, Pass, Role, Seat};
 use crate::app::{App, Target};
@@ -50,14 +51,20 @@ pub(crate) async fn upgrade(
     let place = app.rates.socket(target.caller.address);
     let permit = app.sockets.clone().try_acquire_owned().ok().zip(place);
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES).max_frame_size(MESSAGE_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        app.metrics.sockets_opened.add(1);
-        let metrics = app.metrics.clone();
-        match permit {
-            Some(permit) => Driver::new(app, target, socket, permit).run().await,
-            None => turn_away(socket).await,
-        }
-        metrics.sockets_closed.add(1);
+    let span = tracing::Span::current();
+    Ok(upgrade.on_upgrade(move |socket| {
+        let living = async move {
+            let begun = Instant::now();
+            app.metrics.sockets_opened.add(1);
+            let metrics = app.metrics.clone();
+            match permit {
+                Some(permit) => Driver::new(app, target, socket, permit).run().await,
+                None => turn_away(socket).await,
+            }
+            metrics.sockets_closed.add(1);
+            tracing::info!(seconds = begun.elapsed().as_secs(), "the socket has ended");
+        };
+        living.instrument(span)
     }))
 }
 

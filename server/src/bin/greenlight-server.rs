@@ -4,28 +4,19 @@
 //! Where in the flow: the outermost. Everything else is the library's. Prints one line to standard output, with the
 //! address it listens on; logs go to standard error (`RUST_LOG` sets what is logged).
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use greenlight_server::backup::{self, BackupFlags};
+use greenlight_server::logs::{self, LogForm};
 use greenlight_server::restore::{self, RestoreFlags};
 use greenlight_server::token::{self, TokenCommand, TokenError};
 use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, files, run};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-
-/// Crates that write what they carry into the log below this level: tokens and rows.
-const TELL_CONTENTS: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    for quiet in TELL_CONTENTS {
-        filter = filter.add_directive(quiet.parse().expect("the directives are constants that the tests start with"));
-    }
-    let in_colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colour).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Backup(flags)) => back_up(&flags).map_err(|error| error.to_string()),
@@ -43,6 +34,7 @@ async fn main() -> ExitCode {
 }
 
 fn put_back(flags: RestoreFlags) -> Result<(), restore::RestoreError> {
+    logs::start(LogForm::Text);
     let restored = restore::restore(flags.clone())?;
     restore::audit(&flags, &restored);
     // It is done, whether or not anybody reads of it.
@@ -51,6 +43,7 @@ fn put_back(flags: RestoreFlags) -> Result<(), restore::RestoreError> {
 }
 
 fn tokens(command: TokenCommand) -> Result<(), TokenError> {
+    logs::start(LogForm::Text);
     let printed = token::run(command)?;
     eprint!("{}", printed.hint);
     // It is done, whether or not anybody reads of it; a token that nobody read is revoked by its name.
@@ -59,6 +52,7 @@ fn tokens(command: TokenCommand) -> Result<(), TokenError> {
 }
 
 fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
+    logs::start(LogForm::Text);
     let made = backup::back_up(flags)?;
     backup::audit(flags, &made);
     // It is done, whether or not anybody reads of it.
@@ -68,6 +62,7 @@ fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
 
 async fn serve(flags: Flags) -> Result<(), RunError> {
     let settings = Settings::load(flags)?;
+    logs::start(settings.operations.log);
     files::take_all(settings.max_sockets);
     let listener = bind(&settings).await?;
     let listen_error = |error| RunError::Listen(settings.listen, error);

@@ -80,7 +80,9 @@ impl Writer {
         let flag = noticing.clone();
         let replaced = Arc::new(OnceLock::new());
         let fate = replaced.clone();
+        let span = tracing::info_span!("writer", database = %name);
         let work = move || {
+            let _in_its_name = span.enter();
             let opening = source.writer(opening).and_then(|mut engine| {
                 let head = engine.head().map_err(|fault| fault.message)?;
                 Ok((head, engine))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::SettingsError;
+use crate::logs::LogForm;
 
 /// What the file may hold; every key is optional. Relative paths count from the file's own folder.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -58,6 +59,8 @@ pub struct FileSettings {
     /// `[rates]`.
     #[serde(default)]
     pub rates: RateSection,
+    /// See [`super::Operations::log`].
+    pub log: Option<LogForm>,
     /// `[[database]]` sections, in order.
     #[serde(default)]
     pub database: Vec<DatabaseSection>,

@@ -9,6 +9,7 @@ use clap::Args;
 use super::SettingsError;
 use super::file::FileSettings;
 use crate::limits::HISTORY_EVERY;
+use crate::logs::LogForm;
 
 /// Minutes after which a database that nobody uses is closed, where nothing else is said.
 const IDLE_MINUTES_DEFAULT: u64 = 10;
@@ -24,6 +25,8 @@ const MINUTES_LIMIT: u64 = 31 * 24 * 60;
 pub struct Operations {
     /// After how long a database that nobody uses is closed, until it is used again; `None` for never.
     pub idle: Option<Duration>,
+    /// The form of the log.
+    pub log: LogForm,
     /// How often a sample is taken for the status page; not settable from outside.
     pub sample: Duration,
     /// The backups that the server makes by itself, if any.
@@ -41,7 +44,12 @@ pub struct BackupPlan {
 
 impl Default for Operations {
     fn default() -> Self {
-        Self { idle: Some(minutes(IDLE_MINUTES_DEFAULT)), sample: HISTORY_EVERY, backups: None }
+        Self {
+            idle: Some(minutes(IDLE_MINUTES_DEFAULT)),
+            log: LogForm::default(),
+            sample: HISTORY_EVERY,
+            backups: None,
+        }
     }
 }
 
@@ -57,6 +65,9 @@ pub struct OperationFlags {
     /// How many of these are kept of each database [default: 7].
     #[arg(long, env = "GREENLIGHT_BACKUP_KEEP", value_name = "N")]
     pub backup_keep: Option<u32>,
+    /// How the log is written: lines for people, or one JSON object a line [default: text].
+    #[arg(long, env = "GREENLIGHT_LOG", value_name = "FORM", value_enum)]
+    pub log: Option<LogForm>,
 }
 
 impl Operations {
@@ -72,7 +83,8 @@ impl Operations {
         }
         let every_backup = every("backup_minutes", flags.backup_minutes.or(file.backup_minutes).unwrap_or(0))?;
         let backups = every_backup.map(|every| BackupPlan { every, keep: keep as usize });
-        Ok(Self { idle: every("idle_minutes", idle)?, sample: HISTORY_EVERY, backups })
+        let log = flags.log.or(file.log).unwrap_or_default();
+        Ok(Self { idle: every("idle_minutes", idle)?, log, sample: HISTORY_EVERY, backups })
     }
 }
 

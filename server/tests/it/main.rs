@@ -17,6 +17,7 @@ mod hostile_http;
 mod hostile_socket;
 mod idle;
 mod kills;
+mod logs;
 mod migration;
 mod peer;
 mod protocol;

@@ -64,7 +64,7 @@ fn listening(mut command: Command) -> (Process, SocketAddr) {
     (Process(child), address)
 }
 
-fn terminate(process: &mut Process) -> std::process::ExitStatus {
+pub(crate) fn terminate(process: &mut Process) -> std::process::ExitStatus {
     let id = process.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let begun = Instant::now();
