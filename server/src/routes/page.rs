@@ -11,18 +11,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-const PAGE: &str = include_str!("page.html");
+const SHELL: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
 
 /// The page, with a policy that allows exactly its own script and style.
 pub(super) async fn page() -> Response {
-    static POLICY: OnceLock<HeaderValue> = OnceLock::new();
-    let policy = POLICY.get_or_init(|| {
-        let (script, style) = (digest_of("script"), digest_of("style"));
+    static PAGE: OnceLock<(String, HeaderValue)> = OnceLock::new();
+    let (page, policy) = PAGE.get_or_init(|| {
+        let page = SHELL.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT);
         let policy = format!(
-            "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; base-uri 'none'; \
-             form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'",
+            digest(SCRIPT),
+            digest(STYLE)
         );
-        HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+        let policy = HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
+        (page, policy)
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
@@ -30,12 +35,10 @@ pub(super) async fn page() -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    (headers, PAGE).into_response()
+    (headers, page.as_str()).into_response()
 }
 
-/// The digest of the page's one element of a kind, as a policy names it.
-fn digest_of(element: &str) -> String {
-    let inside =
-        PAGE.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(inside.map_or("", |(inside, _)| inside))))
+/// The digest of an element's content, as a policy names it.
+fn digest(content: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(content)))
 }
