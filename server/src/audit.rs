@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::access::Pass;
 use crate::clock;
 use crate::limits::{AUDIT_FILE_BYTES, AUDIT_FILES, AUDIT_REFUSALS};
+use crate::owner::{self, folder_of};
 use crate::settings::{FileSettings, audit_file_in};
 
 /// How long [`AUDIT_REFUSALS`] are counted together, milliseconds.
@@ -223,10 +224,13 @@ fn line(entry: Entry, omitted: u64) -> String {
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder_of(path))?;
+    let is_new = !path.exists();
+    let file = OpenOptions::new().create(true).append(true).mode(MODE).open(path)?;
+    if is_new {
+        owner::give(&file, folder_of(path))?;
     }
-    OpenOptions::new().create(true).append(true).mode(MODE).open(path)
+    Ok(file)
 }
 
 /// `NAME` becomes `NAME.1`, which becomes `NAME.2`; the oldest goes.

@@ -37,6 +37,7 @@ pub mod token;
 mod accept;
 mod app;
 mod housekeeping;
+mod owner;
 mod routes;
 mod socket;
 mod watcher;

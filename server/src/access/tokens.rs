@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::{Grant, Role, TokenDigest, Verified};
 use crate::limits::{REVOKED_SUBJECTS, TOKEN_FILE_BYTES, TOKEN_NAME_BYTES, TOKENS};
+use crate::owner::{self, folder_of};
 use crate::settings::Pattern;
 
 /// What a token begins with, so that it is recognised where it should not be.
@@ -145,9 +146,7 @@ impl TokenFile {
         path: &Path,
         change: impl FnOnce(&mut Self) -> Result<T, TokenFileError>,
     ) -> Result<T, TokenFileError> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
+        std::fs::create_dir_all(folder_of(path))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
         lock.lock()?;
         let mut file = Self::read(path)?;
@@ -215,17 +214,12 @@ impl TokenFile {
 
     fn write(&self, path: &Path) -> Result<(), TokenFileError> {
         let text = serde_json::to_string_pretty(self).map_err(|error| TokenFileError::Content(error.to_string()))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         let mut new = tempfile::Builder::new().prefix(".tokens-").tempfile_in(folder)?;
         new.write_all(text.as_bytes())?;
         new.write_all(b"\n")?;
         new.as_file().set_permissions(std::fs::Permissions::from_mode(MODE))?;
-        // An operator's hand must not take the file away from the server's user.
-        let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-        let mine = new.as_file().metadata()?;
-        if (owner.uid(), owner.gid()) != (mine.uid(), mine.gid()) {
-            chown(new.path(), Some(owner.uid()), Some(owner.gid()))?;
-        }
+        owner::give(new.as_file(), if path.exists() { path } else { folder })?;
         new.as_file().sync_all()?;
         new.persist(path).map_err(|error| error.error)?;
         Ok(File::open(folder)?.sync_all()?)
@@ -291,6 +285,22 @@ mod tests {
         let error = TokenFile::change(&path, |file| file.revoke("nobody")).unwrap_err().to_string();
         assert!(error.contains("nobody"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn what_a_command_of_the_superuser_makes_belongs_to_the_servers_user() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let folder = tempfile::tempdir().unwrap();
+        // Where this isn't the superuser, there is one owner for all, and nothing to give.
+        let owner =
+            if folder.path().metadata().unwrap().uid() == 0 { 65_534 } else { folder.path().metadata().unwrap().uid() };
+        chown(folder.path(), Some(owner), None).unwrap();
+        let path = folder.path().join("tokens.json");
+        TokenFile::change(&path, |file| file.add(new("till 3"))).unwrap();
+        assert_eq!(path.metadata().unwrap().uid(), owner);
+        let audit = folder.path().join("audit");
+        drop(crate::audit::Audit::open(&audit).unwrap());
+        assert_eq!(audit.metadata().unwrap().uid(), owner);
     }
 
     #[test]
