@@ -16,7 +16,8 @@ const sample = (name: string): Status => {
 describe("the label", () => {
   it("carries the count only when there is one, in every state", () => {
     for (const { status } of SAMPLES) {
-      const expected = status.pending.changes === 0 ? "Remote DB" : `Remote DB (${status.pending.changes} pending)`;
+      const pending = status.pending.changes === 0 ? "" : ` (${status.pending.changes} pending)`;
+      const expected = `Remote DB${pending}${status.readOnly ? " (read only)" : ""}`;
       expect(label(status, ENGLISH)).toBe(expected);
     }
   });
