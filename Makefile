@@ -1,6 +1,6 @@
 # The commands of the house; each is a script that says what it does. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test demo bench tour extension audit soak fuzz fmt clean
+.PHONY: help setup run test demo bench tour extension release audit soak fuzz fmt clean
 
 # The port of `make run`, and its data folder.
 PORT ?= 8080
@@ -41,6 +41,9 @@ extension: ## build the loadable cr-sqlite for sqlite3 and Python: target/extens
 
 audit: ## look for known vulnerabilities in what is built in (needs the network)
 	@scripts/audit
+
+release: ## build what is handed out, with its sums, and try it: target/release-files
+	@scripts/release
 
 soak: ## kill servers and run the simulation for long (SCHEDULES=40000, KILLS=1000)
 	@scripts/soak $(SCHEDULES) $(KILLS)

@@ -27,6 +27,7 @@ pub mod lock;
 pub mod logs;
 pub mod metrics;
 pub mod name;
+pub mod probe;
 pub mod registry;
 pub mod request;
 pub mod restore;

@@ -38,6 +38,10 @@ pub const GIVE_UP_GRACE: Duration = Duration::from_secs(2);
 pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// Copies of each database that are kept of before its migrations, and as many of before its restores.
 pub const BACKUPS_KEPT: usize = 5;
+/// How long `greenlight-server health` waits for each step of an answer.
+pub const PROBE_WAIT: Duration = Duration::from_secs(5);
+/// The most that it reads of one, in bytes.
+pub const PROBE_BYTES: u64 = 1024 * 1024;
 /// How often the history that the status page shows has a sample.
 pub const HISTORY_EVERY: Duration = Duration::from_secs(10);
 /// Samples that are kept of each database, and of the whole: an hour's.

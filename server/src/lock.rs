@@ -4,6 +4,7 @@
 //! does. Never held by anything but the process: the files themselves say nothing and stay.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::name::DatabaseName;
@@ -73,15 +74,33 @@ fn path(data: &Path, name: &DatabaseName, purpose: Purpose) -> PathBuf {
     data.join(FOLDER).join(format!("{}.{name}", purpose.word()))
 }
 
+/// Opens a file for its lock alone, and makes it where it is missing: for whoever the data folder belongs to, so that
+/// what a superuser's command has made doesn't keep the server out.
+fn open(data: &Path, path: &Path) -> std::io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let owner = std::fs::metadata(data)?;
+    let hand_over = |made: &Path| {
+        // Only the superuser can, and only for them it matters.
+        drop(std::os::unix::fs::chown(made, Some(owner.uid()), Some(owner.gid())));
+    };
+    let folder = data.join(FOLDER);
+    std::fs::create_dir_all(&folder)?;
+    hand_over(&folder);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    hand_over(path);
+    Ok(file)
+}
+
 fn take(
     data: &Path,
     name: &DatabaseName,
     purpose: Purpose,
     lock: impl FnOnce(&File) -> Result<(), TryLockError>,
 ) -> Result<DatabaseLock, LockError> {
-    std::fs::create_dir_all(data.join(FOLDER)).map_err(LockError::File)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path(data, name, purpose));
-    let file = file.map_err(LockError::File)?;
+    let file = open(data, &path(data, name, purpose)).map_err(LockError::File)?;
     match lock(&file) {
         Ok(()) => Ok(DatabaseLock(Some(file))),
         Err(TryLockError::WouldBlock) => Err(LockError::Held),

@@ -218,8 +218,16 @@ mod native {
 
     /// Makes the folder of copies.
     pub(crate) fn make_folder(folder: &Path) -> Result<(), Fault> {
+        let is_new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(fault_of)?;
-        folder.parent().map_or(Ok(()), sync_folder)
+        let Some(parent) = folder.parent() else { return Ok(()) };
+        #[cfg(unix)]
+        if is_new && let Ok(facts) = std::fs::metadata(parent) {
+            use std::os::unix::fs::MetadataExt as _;
+            // What a superuser's command has made must not keep the server out. Only they can, and need to.
+            drop(std::os::unix::fs::chown(folder, Some(facts.uid()), Some(facts.gid())));
+        }
+        sync_folder(parent)
     }
 
     /// Makes the names in a folder durable.

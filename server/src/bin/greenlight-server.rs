@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use greenlight_server::backup::{self, BackupFlags};
 use greenlight_server::logs::{self, LogForm};
+use greenlight_server::probe::{self, HealthFlags};
 use greenlight_server::restore::{self, RestoreFlags};
 use greenlight_server::token::{self, TokenCommand, TokenError};
 use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, files, run};
@@ -20,6 +21,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Backup(flags)) => back_up(&flags).map_err(|error| error.to_string()),
+        Some(Command::Health(flags)) => health(&flags).map_err(|error| error.to_string()),
         Some(Command::Restore(flags)) => put_back(flags).map_err(|error| error.to_string()),
         Some(Command::Token(command)) => tokens(command).map_err(|error| error.to_string()),
         None => serve(arguments.flags).await.map_err(|error| error.to_string()),
@@ -31,6 +33,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn health(flags: &HealthFlags) -> Result<(), probe::HealthError> {
+    let answer = probe::health(flags)?;
+    // What counts is how this ends.
+    drop(writeln!(std::io::stdout(), "{answer}"));
+    Ok(())
 }
 
 fn put_back(flags: RestoreFlags) -> Result<(), restore::RestoreError> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::backup::BackupFlags;
+use crate::probe::HealthFlags;
 use crate::restore::RestoreFlags;
 use crate::settings::OperationFlags;
 use crate::token::TokenCommand;
@@ -38,6 +39,8 @@ pub enum Command {
     ///
     /// It is a consistent copy, checked and on disk before it has its name. `restore` puts it back.
     Backup(BackupFlags),
+    /// Asks the server on this machine for its health: ends well when it is well.
+    Health(HealthFlags),
 }
 
 /// What a server is started with.

@@ -61,6 +61,27 @@ async fn a_database_in_use_is_backed_up_and_its_clients_notice_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_superusers_command_makes_belongs_to_whoever_has_the_data() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let server = Server::start().await;
+    server.get("/notes/meta").await;
+    let folder = server.stop().await;
+    let data = folder.path().join("data");
+    std::fs::remove_dir_all(data.join(".locks")).unwrap();
+    // The superuser can give it away; for anybody else it is their own, which is what is expected then.
+    for path in [data.clone(), data.join("notes")] {
+        drop(chown(path, Some(65_534), Some(65_534)));
+    }
+    let owner = |path: &Path| std::fs::metadata(path).map(|facts| (facts.uid(), facts.gid())).unwrap();
+    let done = run(folder.path(), &["--keep", "1"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let copy = std::fs::read_dir(data.join("backups")).unwrap().next().unwrap().unwrap().path();
+    for made in [data.join("backups"), copy, data.join(".locks"), data.join(".locks/backup.notes")] {
+        assert_eq!(owner(&made), owner(&data), "{}", made.display());
+    }
+}
+
+#[tokio::test]
 async fn what_can_not_be_backed_up_ends_with_a_sentence_and_no_file() {
     let server = Server::start().await;
     server.get("/notes/meta").await;

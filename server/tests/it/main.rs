@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod backup;
+mod deploy;
 mod endpoints;
 mod exec;
 mod external;

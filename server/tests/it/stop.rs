@@ -114,6 +114,32 @@ async fn no_acknowledged_write_is_lost_when_it_is_told_to_stop() {
     assert!(id > 4, "something was written");
 }
 
+#[test]
+fn its_health_is_asked_for_by_the_command_too() {
+    let folder = folder();
+    let (mut process, address) = start(&folder);
+    let ask = |listen: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight-server"));
+        command.args(["health", "--listen", listen]).env_remove("GREENLIGHT_LISTEN");
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (well, said) = ask(&address.to_string());
+    assert!(well && said.contains("\"status\":\"ok\""), "{said}");
+    let (well, said) = ask(&format!("0.0.0.0:{}", address.port()));
+    assert!(well, "of all addresses this machine's own is asked: {said}");
+    // A database that can't be opened, which is found once somebody asks for it.
+    std::fs::write(folder.path().join("data/notes-bad"), "this is no database".repeat(100)).unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /notes-bad/meta HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    let (well, said) = ask(&address.to_string());
+    assert!(!well && said.contains("not well: ") && said.contains("failing"), "{said}");
+    assert!(terminate(&mut process).success());
+    let (well, said) = ask(&address.to_string());
+    assert!(!well && said.contains("does not answer"), "{said}");
+}
+
 #[tokio::test]
 async fn a_bad_start_ends_with_a_sentence() {
     let folder = folder();
