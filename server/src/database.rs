@@ -3,6 +3,7 @@
 //! Where in the flow: between routes and sockets on one side and the store on the other.
 //! Never runs SQL on an async thread: the writer has a thread of its own, readers use blocking ones.
 
+mod damaged;
 mod digests;
 mod engine;
 mod pages;
@@ -11,6 +12,7 @@ mod roster;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use greenlight_core::limits::HEARTBEAT;
@@ -109,13 +111,18 @@ impl Database {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, String> {
         let state = Arc::new(watch::Sender::new(WriterState::default()));
-        let starting = Writer::start(&name, source.clone(), opening, state.clone(), hold, metrics.clone());
+        let suspect = Arc::new(AtomicBool::new(false));
+        let starting =
+            Writer::start(&name, source.clone(), opening, state.clone(), suspect.clone(), hold, metrics.clone());
         let (writer, published) = starting.await?;
-        let readers = Readers::new(source);
+        let readers = Readers::new(source, suspect);
         let pages = Pages::new(metrics);
         let (digests, roster) = (SharedDigests::new(), Roster::default());
         let database = Arc::new(Self { name, writer, readers, pages, digests, roster, published, state });
         tokio::spawn(beat(Arc::downgrade(&database)));
+        if matches!(opening, Opening::First { .. }) && damaged::is_long(database.readers.file()) {
+            tokio::spawn(database.readers.check());
+        }
         Ok(database)
     }
 

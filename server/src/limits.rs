@@ -71,6 +71,10 @@ pub const WRITER_QUEUE: usize = 64;
 pub const BATCH_JOBS: usize = 32;
 /// How long a request waits for the writer's answer before it is told that the database is busy.
 pub const WRITER_WAIT: Duration = Duration::from_secs(60);
+/// A file up to this length is checked page by page before it is opened, in bytes; a longer one while it is in use.
+pub const CHECK_BEFORE_BYTES: u64 = 256 * 1024 * 1024;
+/// How long such a check may take beside the work; what it has not seen by then stays unseen.
+pub const CHECK_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Reading connections of one database.
 pub const READERS: usize = 4;
 /// Times that a page is read anew because another process keeps writing into the file meanwhile.

@@ -21,6 +21,8 @@ pub enum Purpose {
     Wanted,
     /// A backup: one at a time.
     Backup,
+    /// It is being made.
+    Making,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
             Self::Open => "open",
             Self::Wanted => "wanted",
             Self::Backup => "backup",
+            Self::Making => "making",
         }
     }
 }

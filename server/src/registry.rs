@@ -11,10 +11,11 @@ mod slot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use greenlight_store::names_set_aside;
 use thiserror::Error;
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::database::{Database, EngineSource, Hold, Schema};
+use crate::database::{Database, EngineSource, Hold, Schema, backups};
 use crate::error::ApiError;
 use crate::limits::{MAX_DATABASES, MAX_KNOWN_DATABASES};
 use crate::lock::{DatabaseLock, LockError, Purpose};
@@ -94,6 +95,11 @@ impl Registry {
                 tracing::error!(database = %name, "{error}");
             }
         }
+        for name in self.set_aside() {
+            if let Err(error) = self.get(&name).await {
+                tracing::error!(database = %name, "{error}");
+            }
+        }
         Ok(())
     }
 
@@ -115,6 +121,13 @@ impl Registry {
         Ok(names)
     }
 
+    /// The names of databases whose damaged files were set aside, and that have none since.
+    pub fn set_aside(&self) -> Vec<DatabaseName> {
+        let backups = backups(&self.settings.data.join("any"));
+        let names = names_set_aside(&backups).into_iter().filter_map(|name| DatabaseName::parse(&name).ok());
+        names.filter(|name| self.choice(name).is_some() && !self.settings.data.join(name.as_str()).exists()).collect()
+    }
+
     /// A database; opened, or made where the settings allow it, if it isn't open.
     ///
     /// # Errors
@@ -133,7 +146,7 @@ impl Registry {
                     Ok(_) => return Err(unknown()),
                     Err(_) => false,
                 };
-                if !there && !choice.create {
+                if !there && !choice.create && !self.set_aside().contains(name) {
                     return Err(unknown());
                 }
                 self.slot(name, there).await?

@@ -16,8 +16,8 @@ pub struct Backups {
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use native::{
-    Kind, Made, copies, create_like, fault_of, free_place, keep, make_folder, name_of, prune, set_log_aside, sync_file,
-    sync_folder,
+    Kind, Made, copies, create_like, fault_of, free_place, keep, make_folder, name_of, owner_of, prune, set_log_aside,
+    sync_file, sync_folder,
 };
 
 /// Copies the database as it was last committed, where its options say so. The caller holds the writing transaction,
@@ -79,6 +79,8 @@ mod native {
         Replaced,
         /// By an operator, or the server's schedule.
         Backup,
+        /// A file that was damaged: never pruned, since it may be the last of its database.
+        Damaged,
     }
 
     impl Kind {
@@ -88,12 +90,13 @@ mod native {
                 Self::Restore => "before-restore".to_owned(),
                 Self::Replaced => "replaced".to_owned(),
                 Self::Backup => "backup".to_owned(),
+                Self::Damaged => "damaged".to_owned(),
             }
         }
 
         fn ending(self) -> &'static str {
             match self {
-                Self::Schema(_) | Self::Restore | Self::Backup => ".sqlite3",
+                Self::Schema(_) | Self::Restore | Self::Backup | Self::Damaged => ".sqlite3",
                 Self::Replaced => ".log",
             }
         }
@@ -102,7 +105,7 @@ mod native {
         fn takes(self, word: &str) -> bool {
             match self {
                 Self::Schema(_) => word.strip_prefix("schema-").is_some_and(|number| number.parse::<u32>().is_ok()),
-                Self::Restore | Self::Replaced | Self::Backup => word == self.word(),
+                Self::Restore | Self::Replaced | Self::Backup | Self::Damaged => word == self.word(),
             }
         }
     }
@@ -236,10 +239,13 @@ mod native {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault_of)
     }
 
-    /// A copy's name that is not taken.
+    /// A copy's name that is not taken. It sorts after those that are there, though the clock was set back meanwhile:
+    /// else it would be the first to go, and would be gone at once.
     pub(crate) fn free_place(backups: &Backups, name: &str, kind: Kind, now_ms: i64) -> PathBuf {
         let place = |ms| backups.folder.join(format!("{name}.{}.{}{}", kind.word(), stamp(ms), kind.ending()));
-        let mut ms = now_ms;
+        let newest = copies(backups, name, kind).pop();
+        let newest = newest.and_then(|path| moment(&stamp_of(path.file_name()?, name, kind)?));
+        let mut ms = newest.map_or(now_ms, |newest| now_ms.max(newest + 1));
         while place(ms).exists() {
             ms += 1;
         }
@@ -269,6 +275,13 @@ mod native {
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// The database that a file is a copy of, if it is of this kind.
+    pub(crate) fn owner_of(file: &OsStr, kind: Kind) -> Option<String> {
+        let (rest, _) = file.to_str()?.strip_suffix(kind.ending())?.rsplit_once('.')?;
+        let (name, _) = rest.rsplit_once('.')?;
+        stamp_of(file, name, kind).map(|_| name.to_owned())
     }
 
     /// The stamp of a file that is a copy of this database and kind.
@@ -304,6 +317,18 @@ mod native {
         format!("{year:04}{month:02}{date:02}T{hour:02}{minute:02}{second:02}{:03}Z", rest % 1_000)
     }
 
+    /// The moment of a stamp, `None` for what isn't one.
+    fn moment(stamp: &str) -> Option<i64> {
+        let number = |at: std::ops::Range<usize>| stamp.get(at)?.parse::<i64>().ok();
+        let (year, month, date) = (number(0..4)?, number(4..6)?, number(6..8)?);
+        let year = year - i64::from(month <= 2);
+        let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + date - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        let seconds = (number(9..11)? * 60 + number(11..13)?) * 60 + number(13..15)?;
+        Some((days * 86_400 + seconds) * 1_000 + number(15..18)?)
+    }
+
     /// The last moment of the year 9999.
     const MAX_STAMP_MS: i64 = 253_402_300_799_999;
 
@@ -332,7 +357,23 @@ mod native {
                 (-1, "19700101T000000000Z"),
             ] {
                 assert_eq!(stamp(ms), text);
+                assert_eq!(moment(text), Some(ms.clamp(0, MAX_STAMP_MS)));
             }
+        }
+
+        #[test]
+        fn a_copy_that_is_made_while_the_clock_is_behind_is_still_the_newest() {
+            let folder = tempfile::tempdir().unwrap();
+            let backups = Backups { folder: folder.path().to_owned(), keep: 2 };
+            let mut made = Vec::new();
+            for now_ms in [1_767_323_045_678, 1_767_323_045_678, 1_735_787_045_678, 5] {
+                let place = free_place(&backups, "shop", Kind::Restore, now_ms);
+                std::fs::write(&place, "").unwrap();
+                prune(&backups, "shop", Kind::Restore);
+                made.push(place);
+                assert_eq!(copies(&backups, "shop", Kind::Restore), made[made.len().saturating_sub(2)..]);
+            }
+            assert_eq!(owner_of(made[0].file_name().unwrap(), Kind::Restore), Some("shop".to_owned()));
         }
 
         #[test]

@@ -84,6 +84,12 @@ points! {
     SchemaCommitted = "schema-committed",
     /// A server's database has its epoch, and is complete.
     EpochCommitted = "epoch-committed",
+    /// A damaged file is moved away; what lies beside it isn't yet.
+    DamageMoved = "damage-moved",
+    /// A new database is complete, under a name for the time being.
+    MakingReady = "making-ready",
+    /// It has its name.
+    MakingPlaced = "making-placed",
     /// A restore has copied the copy.
     RestoreCopied = "restore-copied",
     /// The copy is checked and has its new identity.

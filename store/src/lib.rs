@@ -11,6 +11,8 @@ pub mod bundle;
 mod client;
 mod connection;
 pub mod crash;
+#[cfg(not(target_family = "wasm"))]
+mod damage;
 mod database;
 mod digest;
 mod facts;
@@ -20,6 +22,8 @@ mod guard;
 mod identity;
 pub mod limits;
 mod local;
+#[cfg(not(target_family = "wasm"))]
+mod making;
 #[cfg(not(target_family = "wasm"))]
 mod online;
 mod options;
@@ -46,8 +50,12 @@ mod value;
 pub use aside::{Shelf, Shelved, ShelvedId};
 pub use backup::Backups;
 pub use client::ClientDatabase;
+#[cfg(not(target_family = "wasm"))]
+pub use damage::{Examined, examine, names_set_aside, set_aside, set_aside_as};
 pub use database::OpenError;
 pub use local::LocalCommit;
+#[cfg(not(target_family = "wasm"))]
+pub use making::{clear_place, put_in_place};
 #[cfg(not(target_family = "wasm"))]
 pub use online::{BackedUp, BackupError, BackupPlace, back_up, last_backup};
 pub use options::{Location, Options};

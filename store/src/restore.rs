@@ -18,7 +18,7 @@ use crate::database::Role;
 use crate::fault::from_sqlite;
 use crate::schema::Schema;
 use crate::state::{self, key};
-use crate::{facts, identity, reader, snapshot, tables};
+use crate::{damage, facts, identity, reader, snapshot, tables};
 
 /// How long another process's lock is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -117,6 +117,8 @@ pub fn restore(
         Ok(_) => return Err(RestoreError::NotAFile),
         Err(_) => None,
     };
+    // What a damaged file has left beside its place is not this one's to remove.
+    damage::set_aside_as(&plan.target, &plan.backups)?;
     let name = backup::name_of(&plan.target);
     // A leading dot is no database's name.
     let ready = plan.target.with_file_name(format!(".{name}.restore"));

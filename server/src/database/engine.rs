@@ -16,14 +16,16 @@ use greenlight_core::{Cursor, Lineage, SiteId, Value};
 use greenlight_store::crash::{self, Point};
 use greenlight_store::{
     Backups, Done, FileWatch, Location, Options, Replacement, ServerDatabase, ServerReader, Shelf, StatementError,
-    Work, take_up,
+    Work, clear_place, put_in_place, take_up,
 };
 use thiserror::Error;
 
+use super::damaged;
 use crate::clock;
 use crate::error::ApiError;
 use crate::limits::{BACKUPS_KEPT, EXEC_LIMIT};
-use crate::name::BACKUP_FOLDER;
+use crate::lock::{DatabaseLock, LockError, Purpose};
+use crate::name::{BACKUP_FOLDER, DatabaseName};
 
 pub use greenlight_store::{Answer as ExecAnswer, Retried, Schema, Shelved, ShelvedId};
 
@@ -63,6 +65,16 @@ pub enum ExecError {
     Store(#[from] Fault),
 }
 
+impl ExecError {
+    /// Whether SQLite says that the file is damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Statement(StatementError::Fault(fault)) | Self::Store(fault) => fault.kind == FaultKind::Corrupt,
+            Self::Statement(_) | Self::TooLong => false,
+        }
+    }
+}
+
 impl From<ExecError> for ApiError {
     fn from(error: ExecError) -> Self {
         match error {
@@ -87,19 +99,53 @@ impl EngineSource {
             let ready = take_up(&self.file, replacement, &backups(&self.file), clock::wall_ms());
             ready.map_err(|fault| fault.message)?;
         }
-        if !create && !self.file.exists() {
-            return Err("its file is gone".to_owned());
+        if !self.file.exists() {
+            if let Some(place) = damaged::place(&self.file)? {
+                return Err(damaged::sentence(&place));
+            }
+            if !create {
+                return Err("its file is gone".to_owned());
+            }
+            self.make()?;
+        } else if replaced.is_none() {
+            damaged::check(&self.file, opening)?;
         }
-        let options = Options::system(Location::File(self.file.clone()), clock::wall_ms);
-        let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
-        options.extension.clone_from(&self.extension);
-        options.backups = Some(backups(&self.file));
-        options.max_bytes = self.max_bytes;
-        let mut database = ServerDatabase::open(options, &self.schema).map_err(|error| error.to_string())?;
+        let mut database =
+            ServerDatabase::open(self.options(&self.file)?, &self.schema).map_err(|error| error.to_string())?;
         if let Some(replaced) = replaced {
             fork(&mut database, &replaced).map_err(|fault| fault.message)?;
         }
         Engine::new(database, &self.file).map_err(|fault| fault.message)
+    }
+
+    /// Makes a database under a name for the time being, so that one that has its name was complete once: an empty file
+    /// is then a damaged one, and never one that is being made.
+    fn make(&self) -> Result<(), String> {
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        let ready = self.file.with_file_name(format!(".{name}.making"));
+        let (data, name) = (self.file.parent().unwrap_or(Path::new("")), DatabaseName::parse(&name));
+        let name = name.map_err(|error| error.to_string())?;
+        let _lock = DatabaseLock::alone(data, &name, Purpose::Making).map_err(|error| match error {
+            LockError::Held => "another server is making it".to_owned(),
+            LockError::File(error) => format!("it can't be locked: {}", error.kind()),
+        })?;
+        let opened = clear_place(&ready).map_err(|fault| fault.message).and_then(|()| {
+            ServerDatabase::open(self.options(&ready)?, &self.schema).map_err(|error| error.to_string())
+        });
+        drop(opened?);
+        crash::point(Point::MakingReady);
+        put_in_place(&ready, &self.file).map_err(|fault| fault.message)?;
+        crash::point(Point::MakingPlaced);
+        Ok(())
+    }
+
+    fn options(&self, file: &Path) -> Result<Options, String> {
+        let options = Options::system(Location::File(file.to_owned()), clock::wall_ms);
+        let mut options = options.map_err(|error| format!("the system gives no random numbers: {error}"))?;
+        options.extension.clone_from(&self.extension);
+        options.backups = Some(backups(&self.file));
+        options.max_bytes = self.max_bytes;
+        Ok(options)
     }
 
     /// A reading connection.

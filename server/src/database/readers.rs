@@ -2,12 +2,14 @@
 //!
 //! Where in the flow: meta, handshakes, pages for sockets, snapshots. Never writes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use greenlight_core::replica::{Fault, FaultKind};
 use tokio::sync::Semaphore;
 
+use super::damaged;
 use super::engine::{EngineSource, Reader};
 use crate::limits::{READER_WAIT, READERS};
 
@@ -16,11 +18,13 @@ pub(super) struct Readers {
     source: EngineSource,
     idle: Arc<Mutex<Vec<Reader>>>,
     permits: Arc<Semaphore>,
+    /// Set when the file is found to be damaged: its writer then ends, and all of it is looked at.
+    suspect: Arc<AtomicBool>,
 }
 
 impl Readers {
-    pub(super) fn new(source: EngineSource) -> Self {
-        Self { source, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)) }
+    pub(super) fn new(source: EngineSource, suspect: Arc<AtomicBool>) -> Self {
+        Self { source, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS)), suspect }
     }
 
     /// The database's file.
@@ -52,7 +56,27 @@ impl Readers {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             Ok(answer)
         });
-        lent.await.unwrap_or_else(|_| Err(fault(FaultKind::Internal, "a reader failed")))
+        let answer = lent.await.unwrap_or_else(|_| Err(fault(FaultKind::Internal, "a reader failed")));
+        if answer.as_ref().is_err_and(|fault| fault.kind == FaultKind::Corrupt) {
+            self.suspect.store(true, Ordering::Release);
+        }
+        answer
+    }
+
+    /// Checks every page beside the work, until the database is closed. Counts as a reader meanwhile.
+    pub(super) fn check(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (file, permits, suspect) = (self.source.file.clone(), self.permits.clone(), self.suspect.clone());
+        async move {
+            // A database that is closed already needs no check.
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
+            let checked = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                damaged::is_damaged(&file, move || !permits.is_closed())
+            });
+            if checked.await.unwrap_or(false) {
+                suspect.store(true, Ordering::Release);
+            }
+        }
     }
 
     pub(super) fn close(&self) {

@@ -70,6 +70,7 @@ impl Writer {
         source: EngineSource,
         opening: Opening,
         state: Arc<watch::Sender<WriterState>>,
+        suspect: Arc<AtomicBool>,
         hold: Arc<Hold>,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, watch::Receiver<Published>), String> {
@@ -92,7 +93,8 @@ impl Writer {
                     let (published, reader) = watch::channel(Published { head, generation: first_generation() });
                     if opened.send(Ok(reader)).is_ok() {
                         let committed = Instant::now();
-                        Thread { engine, jobs, published, state, committed, noticing: flag, metrics, fate }.run();
+                        Thread { engine, jobs, published, state, committed, noticing: flag, metrics, fate, suspect }
+                            .run();
                     }
                 }
                 Err(why) => {
@@ -208,6 +210,8 @@ struct Thread {
     metrics: Arc<Metrics>,
     /// Set once another file came into the place of this one: nothing is done or acknowledged any more.
     fate: Arc<OnceLock<Replaced>>,
+    /// Set when the file is found to be damaged, here or by a reader.
+    suspect: Arc<AtomicBool>,
 }
 
 /// Jobs of one kind that wait to share a commit.
@@ -234,6 +238,11 @@ impl Thread {
             self.commit_statements(&mut batch);
             if self.fate.get().is_some() {
                 tracing::error!("another file came into the database's place: it is closed, and opened again");
+                self.say(WriterState::Failing);
+                return;
+            }
+            if self.suspect.load(Ordering::Acquire) {
+                tracing::error!("the file seems to be damaged: it is closed, and all of it is looked at");
                 self.say(WriterState::Failing);
                 return;
             }
@@ -374,6 +383,9 @@ impl Thread {
         }
         let (statements, replies) = (std::mem::take(&mut batch.statements), std::mem::take(&mut batch.answered));
         let results = self.guarded(|engine| engine.exec(statements));
+        if results.iter().flatten().any(|result| result.as_ref().is_err_and(ExecError::is_damage)) {
+            self.suspect.store(true, Ordering::Release);
+        }
         self.settle([Point::ExecPublished, Point::ExecAnswered], results, replies);
     }
 
@@ -437,6 +449,9 @@ impl Thread {
             FaultKind::OutOfOrder | FaultKind::Forbidden => return,
             FaultKind::Corrupt | FaultKind::Io | FaultKind::Internal => WriterState::Failing,
         };
+        if fault.kind == FaultKind::Corrupt {
+            self.suspect.store(true, Ordering::Release);
+        }
         tracing::warn!(?state, "the writer failed: {fault}");
         self.say(state);
     }

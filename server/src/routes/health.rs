@@ -30,6 +30,7 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
     checks.insert("audit".to_owned(), Value::from(word(!app.audit.is_failing(), "failing")));
     checks.insert("stopping".to_owned(), Value::from(word(!*app.stopping.borrow(), "stopping")));
     checks.insert("databases".to_owned(), Value::from("ok"));
+    let set_aside = app.registry.set_aside();
     for (name, condition) in app.registry.all().await {
         let check = match condition {
             // What was open before is opened again, which makes nothing.
@@ -38,6 +39,7 @@ pub(super) async fn of_server(State(app): State<App>, caller: Caller) -> Answer 
                 Err(_) => "unavailable",
             },
             Condition::Open(database) => writer_word(&database).await,
+            Condition::Failed(_) | Condition::Opening if set_aside.contains(&name) => "damaged",
             Condition::Failed(_) => "unavailable",
             Condition::Opening => "opening",
             // It could be written when it was closed, and nobody has asked for it since.

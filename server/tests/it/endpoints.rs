@@ -81,7 +81,7 @@ async fn one_bad_database_never_stops_the_others() {
     let server = Server::start_in(folder, |_| {}).await;
     let health = server.get("/health").await;
     assert_eq!(health.status, 503);
-    assert_eq!(health.json()["checks"]["database:notes-bad"], json!("unavailable"));
+    assert_eq!(health.json()["checks"]["database:notes-bad"], json!("damaged"));
     assert_eq!(server.get("/notes/meta").await.status, 200);
     assert_eq!(server.get("/notes/health").await.status, 200);
     server.get("/notes-bad/meta").await.expect_error(503, "unavailable");

@@ -4,7 +4,7 @@
 //! judged from the folder that is left. `GREENLIGHT_KILLS` sets how many there are, `GREENLIGHT_SEED` repeats a run.
 //! A kill leaves the system's page cache: what was not synced is the business of the store's power cuts.
 
-mod child;
+pub(crate) mod child;
 mod load;
 mod stories;
 
@@ -30,6 +30,7 @@ enum Story {
     Resetting,
     Cleaning,
     Restoring,
+    Damaged,
 }
 
 /// The stories that come by a point. Exhaustive: a point without one is not to be had.
@@ -50,9 +51,13 @@ fn stories_of(point: Point) -> &'static [Story] {
         Point::RetryBeforeCommit | Point::RetryCommitted | Point::DropBeforeCommit | Point::DropCommitted => {
             &[Story::Cleaning]
         }
-        Point::FoundBegun | Point::FoundBeforeCommit | Point::FoundCommitted | Point::EpochCommitted => {
-            &[Story::Making]
-        }
+        Point::FoundBegun
+        | Point::FoundBeforeCommit
+        | Point::FoundCommitted
+        | Point::EpochCommitted
+        | Point::MakingReady
+        | Point::MakingPlaced => &[Story::Making],
+        Point::DamageMoved => &[Story::Damaged],
         Point::BackupWritten | Point::BackupNamed => &[Story::Migrating],
         Point::SchemaBeforeCommit | Point::SchemaCommitted => &[Story::Making, Story::Migrating],
         Point::RestoreCopied
@@ -114,7 +119,15 @@ async fn under_load_nothing_acknowledged_is_lost_and_nothing_is_half_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_seldom_is_done_or_not_done() {
-    let seldom = [Story::Making, Story::Migrating, Story::Noting, Story::Resetting, Story::Cleaning, Story::Restoring];
+    let seldom = [
+        Story::Making,
+        Story::Migrating,
+        Story::Noting,
+        Story::Resetting,
+        Story::Cleaning,
+        Story::Restoring,
+        Story::Damaged,
+    ];
     let stories = || seldom.into_iter().flat_map(|story| points_of(story).into_iter().map(move |point| (story, point)));
     let mut count = BTreeMap::new();
     for (story, point) in stories().cycle().take(usize::try_from(kills() / 3).unwrap().max(stories().count())) {
@@ -125,6 +138,7 @@ async fn what_happens_seldom_is_done_or_not_done() {
             Story::Resetting => stories::resetting(point).await,
             Story::Cleaning => stories::cleaning(point).await,
             Story::Restoring => stories::restoring(point).await,
+            Story::Damaged => stories::damaged(point).await,
             Story::Load => unreachable!("not seldom"),
         }
         *count.entry(point.name()).or_default() += 1;

@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod backup;
+mod damage;
 mod deploy;
 mod endpoints;
 mod exec;

@@ -165,3 +165,22 @@ pub(super) async fn cleaning(point: Point) {
     bob.wait("in step", |status| status.state == StatusState::Synced && status.pending.changes == 0).await;
     assert_eq!(exec(&child, "SELECT count(*) FROM note WHERE title = 'good'").await["rows"], json!([[1]]));
 }
+
+pub(super) async fn damaged(point: Point) {
+    let folder = filled().await;
+    let (data, log) = (folder.path().join("data"), folder.path().join("data/notes-wal"));
+    let bytes = vec![0x5a; 20_000];
+    std::fs::write(data.join("notes"), &bytes).unwrap();
+    let log_bytes = std::fs::read(&log).unwrap();
+    assert!(!log_bytes.is_empty(), "the kill left a log");
+    Child::start(folder.path(), Some((point, 1))).dies_at(point).await;
+    assert!(!data.join("notes").exists() && log.exists());
+    // The next start finishes it, and makes nothing in its place.
+    let child = Child::start(folder.path(), None);
+    let answer = ask(child.at(), "GET", "/notes/meta", None).await.expect("an answer");
+    answer.expect_error(503, "unavailable");
+    assert!(!data.join("notes").exists() && !log.exists());
+    let kept = crate::damage::kept(&data);
+    assert_eq!(std::fs::read(&kept).unwrap(), bytes);
+    assert_eq!(std::fs::read(format!("{}-wal", kept.display())).unwrap(), log_bytes);
+}
