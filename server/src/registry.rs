@@ -159,14 +159,17 @@ impl Registry {
         let hold = self.hold(name).await?;
         let schema = self.schemas.get(&choice.schema).ok_or_else(unknown)?.clone();
         let (extension, max_bytes) = (self.settings.extension.clone(), choice.max_bytes);
+        let there = {
+            let file = file.clone();
+            move || file.exists()
+        };
         let source = EngineSource { file, schema, extension, max_bytes };
         let before = state.before();
         let metrics = self.metrics.clone();
         let opened = match &before {
             Some(before) => before.open_again(source, hold.clone(), metrics).await,
             None => {
-                // What was there is never made anew.
-                let create = choice.create && matches!(*state, State::Unused);
+                let create = choice.create && state.may_be_made();
                 Database::open(name.clone(), source, create, hold.clone(), metrics).await
             }
         };
@@ -177,7 +180,10 @@ impl Registry {
                 Ok(database)
             }
             Err(why) => {
-                *state = State::Failed(why.clone(), before);
+                *state = match before {
+                    None if state.may_be_made() && !there() => State::Unmade(why.clone()),
+                    before => State::Failed(why.clone(), before),
+                };
                 Err(ApiError::Unavailable(why))
             }
         }
@@ -210,7 +216,7 @@ impl Registry {
         for (name, slot) in slots {
             match slot.try_lock().as_deref() {
                 Ok(State::Open(open)) => all.push((name, Condition::Open(open.database.clone()))),
-                Ok(State::Failed(why, _)) => all.push((name, Condition::Failed(why.clone()))),
+                Ok(State::Failed(why, _) | State::Unmade(why)) => all.push((name, Condition::Failed(why.clone()))),
                 Ok(State::Idle) => all.push((name, Condition::Idle)),
                 Ok(State::Unused) => {}
                 Err(_) => all.push((name, Condition::Opening)),

@@ -23,6 +23,8 @@ pub(super) enum State {
     Idle,
     /// Why the last opening failed, and what was open before.
     Failed(String, Option<Arc<Database>>),
+    /// Why it could not be made, such as for want of room: nothing was ever there.
+    Unmade(String),
 }
 
 #[derive(Debug)]
@@ -54,8 +56,13 @@ impl State {
     pub(super) fn before(&self) -> Option<Arc<Database>> {
         match self {
             Self::Open(Open { database, .. }) | Self::Failed(_, Some(database)) => Some(database.clone()),
-            Self::Unused | Self::Idle | Self::Failed(_, None) => None,
+            Self::Unused | Self::Idle | Self::Failed(_, None) | Self::Unmade(_) => None,
         }
+    }
+
+    /// Whether it may be made: what was there once is never made anew.
+    pub(super) fn may_be_made(&self) -> bool {
+        matches!(self, Self::Unused | Self::Unmade(_))
     }
 
     /// For how long nobody has used it; `None` while somebody does, or it isn't open. Ask with the slot held: nobody

@@ -91,6 +91,22 @@ async fn one_bad_database_never_stops_the_others() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_made_is_made_when_it_can_be() {
+    let server = Server::start().await;
+    // Something that can't be cleared away lies where a database is made.
+    let block = server.data().join(".notes.making");
+    std::fs::create_dir_all(block.join("in the way")).unwrap();
+    server.get("/notes/meta").await.expect_error(503, "unavailable");
+    std::fs::remove_dir_all(block).unwrap();
+    assert_eq!(server.get("/notes/meta").await.status, 200);
+    // What was there, and vanished, is not.
+    std::fs::remove_file(server.data().join("notes")).unwrap();
+    let gone = || async { (server.get("/notes/meta").await.status == 503).then_some(()) };
+    eventually("noticed", gone).await;
+    assert!(!server.data().join("notes").exists());
+}
+
+#[tokio::test]
 async fn health_names_its_checks_and_makes_nothing() {
     let server = Server::start().await;
     server.get("/notes/health").await.expect_error(404, "unknown_database");
