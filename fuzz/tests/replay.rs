@@ -14,6 +14,9 @@ const FEWEST: usize = 5;
 /// times its shortest spelling, and a list of them may be twice as large as it is full.
 const MOST_PER_BYTE: usize = 160;
 
+/// What it may hold beside that: room for the values of a key of the most columns.
+const MOST_BESIDE: usize = 2_048;
+
 /// Counts what each thread holds.
 struct Counting;
 
@@ -112,6 +115,11 @@ fn no_frame_costs_more_than_a_multiple_of_its_length() {
         MOST.set(before);
         codec::decode(&bytes);
         let held = usize::try_from(MOST.get() - before).unwrap_or(0);
-        assert!(held <= MOST_PER_BYTE * bytes.len() + 64, "{}: {held} bytes for {}", path.display(), bytes.len());
+        assert!(
+            held <= MOST_PER_BYTE * bytes.len() + MOST_BESIDE,
+            "{}: {held} bytes for {}",
+            path.display(),
+            bytes.len()
+        );
     }
 }
