@@ -142,6 +142,14 @@ async fn a_body_without_end_is_cut_off() {
         stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
         send_until_closed(&mut stream, piece.as_bytes(), Duration::ZERO, BODY_LIMIT).await;
     }
+    // Promised to those that don't read it, and never sent.
+    for head in ["GET /notes/meta HTTP/1.1\r\n", "POST /notes-emptied/reset HTTP/1.1\r\n"] {
+        let mut stream = siege.connect().await;
+        let promise = format!("{head}host: localhost\r\ncontent-length: 1000000000\r\n\r\n");
+        stream.write_all(promise.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream, HEAD_LIMIT).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
     siege.stands().await;
 }
 

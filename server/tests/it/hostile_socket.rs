@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use greenlight_core::limits::{FRAGMENT_BYTES, HELLO_LIMIT, IDLE_LIMIT};
-use greenlight_core::protocol::{ClientMessage, EncodedChanges, Fragment, ServerMessage};
+use greenlight_core::limits::{FRAGMENT_BYTES, HELLO_LIMIT, IDLE_LIMIT, MAX_PART_CHANGES};
+use greenlight_core::protocol::{ClientMessage, EncodedChanges, Fragment, ServerMessage, Upload};
+use greenlight_core::replica::ClientStore;
+use greenlight_core::{Bound, Change, PackedKey, Tag, Value, Version};
 use greenlight_server::limits::MESSAGE_BYTES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -183,4 +185,59 @@ async fn many_sockets_that_say_nothing_keep_nobody_out_for_long() {
     // All taken but for the one who is in step: whoever comes is told so, and gets in when the silent ones are let go.
     siege.stands().await;
     assert_eq!(closed(&mut sockets[0]).await.0, 4004);
+}
+
+/// Parts as large as may be, one behind the other without a pause, of rows that are all the same.
+async fn flood(siege: &Siege, site: u8) {
+    const PARTS: u64 = 2;
+    let mut store = open(NOTES);
+    let mut socket = dial(siege.address, "notes", None).await.unwrap();
+    socket.send(Message::Binary(hello(&mut store).into())).await.unwrap();
+    assert!(matches!(message(&mut socket).await, ServerMessage::Welcome(_)));
+    let own = store.load().unwrap().site_id;
+    let bound = |version| Bound { version: Version::new(version).unwrap(), tag: Tag(version) };
+    let change = |id: u64| Change {
+        table: "tag".into(),
+        key: PackedKey::pack(&[Value::Integer(i64::from(site)), Value::Text(id.to_string())]).unwrap(),
+        column: "weight".into(),
+        value: Value::Integer(1),
+        column_version: 1,
+        causal_length: 1,
+        sequence: 0,
+        site: own,
+    };
+    let mut fragments = 0;
+    for part in 0..PARTS {
+        let changes: Vec<Change> = (0..MAX_PART_CHANGES as u64).map(|id| change(part * 1_000_000 + id)).collect();
+        let upload = Upload {
+            since: if part == 0 { Bound::ZERO } else { bound(part) },
+            until: bound(part + 1),
+            part: 0,
+            last: true,
+            offer: false,
+            remaining: 0,
+            changes: EncodedChanges::from_changes(&changes),
+        };
+        let frame = ClientMessage::Upload(upload).encode();
+        let count = frame.chunks(FRAGMENT_BYTES).count();
+        for (at, piece) in frame.chunks(FRAGMENT_BYTES).enumerate() {
+            let fragment = Fragment { number: fragments, last: at + 1 == count, bytes: piece.to_vec() };
+            fragments += 1;
+            let frame = ClientMessage::<EncodedChanges>::Fragment(fragment).encode();
+            socket.send(Message::Binary(frame.into())).await.unwrap();
+        }
+        while !matches!(message(&mut socket).await, ServerMessage::Uploaded(receipt) if receipt.last) {}
+    }
+}
+
+#[tokio::test]
+async fn who_writes_as_much_as_may_be_holds_nobody_up() {
+    let siege = Siege::begin().await;
+    let honest = async {
+        for _ in 0..2 {
+            siege.stands().await;
+        }
+    };
+    tokio::join!(flood(&siege, 1), flood(&siege, 2), honest);
+    siege.stands().await;
 }
