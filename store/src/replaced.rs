@@ -34,6 +34,8 @@ pub enum Replacement {
     Overwritten,
     /// Its history fell back: other content was put in by SQLite's own means.
     PutBack,
+    /// The log that is open has lost its name: what is written to it nobody would find again.
+    LogGone,
 }
 
 /// Where SQLite's log stands with the file. Whatever SQLite writes into the file shows here before it does so.
@@ -55,6 +57,8 @@ type Print = Option<(Lineage, Cursor, i64, i64)>;
 pub struct FileWatch {
     path: PathBuf,
     identity: (u64, u64),
+    /// Of the log; `None` where there was none.
+    log: Option<(u64, u64)>,
     stamp: Stamp,
     /// SQLite's index of the log. Held open as long as the database is, and for the same reason never opened twice.
     index: Option<File>,
@@ -73,6 +77,7 @@ impl FileWatch {
         let mut watch = Self {
             path: path.to_owned(),
             identity: identity(&facts),
+            log: log_of(path),
             stamp: stamp(&facts),
             index,
             checkpoints: Checkpoints::default(),
@@ -82,7 +87,7 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// What happened since the last look, if it wasn't SQLite's doing. Costs two system calls while nothing did.
+    /// What happened since the last look, if it wasn't SQLite's doing. Costs a few system calls while nothing did.
     pub fn look(&mut self) -> Option<Replacement> {
         let before = self.read_checkpoints();
         let facts = match std::fs::metadata(&self.path) {
@@ -93,6 +98,10 @@ impl FileWatch {
         };
         if identity(&facts) != self.identity {
             return Some(Replacement::Renamed);
+        }
+        // SQLite itself removes it with the last connection that is closed, and this one is open.
+        if self.log.is_some() && log_of(&self.path) != self.log {
+            return Some(Replacement::LogGone);
         }
         let after = self.read_checkpoints();
         let by_sqlite = self.checkpoints != before || before != after;
@@ -119,6 +128,10 @@ impl FileWatch {
         let part = |at: usize| -> [u8; 4] { std::array::from_fn(|byte| index[at + byte]) };
         Checkpoints { salt: std::array::from_fn(|byte| index[32 + byte]), done: part(96), begun: [b0, b1, b2, b3] }
     }
+}
+
+fn log_of(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(beside(path, "-wal")).ok().as_ref().map(identity)
 }
 
 fn identity(facts: &Metadata) -> (u64, u64) {
@@ -155,7 +168,7 @@ pub(crate) fn immutable(path: &Path) -> rusqlite::Result<Connection> {
 pub fn take_up(path: &Path, replacement: Replacement, backups: &Backups, now_ms: i64) -> Result<(), Fault> {
     settle(path)?;
     // In the first case too: what was open may not have been the last to close, and left its log here.
-    if replacement != Replacement::PutBack {
+    if matches!(replacement, Replacement::Renamed | Replacement::Overwritten) {
         backup::set_log_aside(backups, path, Kind::Replaced, now_ms)?;
         remove(&beside(path, "-shm"))?;
     }

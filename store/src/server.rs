@@ -273,6 +273,24 @@ impl ServerDatabase {
         self.database.conn.set_db_config(keep, true).map(drop).map_err(crate::fault::from_sqlite)
     }
 
+    /// Writes all that the log holds into the file, for a log that has lost its name. Waits for those who still read.
+    ///
+    /// # Errors
+    /// [`FaultKind::Busy`](greenlight_core::replica::FaultKind::Busy) where some of it could not be written for too
+    /// long; any other [`Fault`].
+    pub fn rescue_log(&self) -> Result<(), Fault> {
+        let sql = "PRAGMA wal_checkpoint(FULL)";
+        let done = self
+            .database
+            .conn
+            .query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?));
+        if done.map_err(crate::fault::from_sqlite)? {
+            return Ok(());
+        }
+        let message = "somebody reads what is older than the end of the log".to_owned();
+        Err(Fault { kind: greenlight_core::replica::FaultKind::Busy, message })
+    }
+
     /// The head: everything up to it is noticed, tagged and on disk.
     ///
     /// # Errors

@@ -216,6 +216,11 @@ impl Engine {
         {
             tracing::error!("the log of a file that was overwritten may be written into it: {fault}");
         }
+        if replacement == Replacement::LogGone
+            && let Err(fault) = self.database.rescue_log()
+        {
+            tracing::error!("what was in the log that lost its name may be lost: {fault}");
+        }
         Some(Replaced { replacement, lineage: self.lineage, head: self.head })
     }
 

@@ -211,6 +211,33 @@ async fn damage_that_is_met_while_it_is_open_ends_in_the_same() {
     eventually("the server has all of it", all).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_removed_under_a_server_takes_nothing_with_it() {
+    let (folder, alice, address, _copy) = notes(false).await;
+    let log = folder.path().join("data/notes-wal");
+    let child = Child::start(folder.path(), None);
+    dial(&alice, &address, &child).await;
+    heals(&child, &alice).await;
+    std::fs::remove_file(&log).unwrap();
+    // Each of these is answered, or it may be missing.
+    let mut answered = Vec::new();
+    for id in 100..130 {
+        let sql = format!("INSERT INTO note (id, title) VALUES ({id}, 'since')");
+        let answer = ask(child.at(), "POST", "/notes/exec", Some(&json!({ "sql": sql }))).await.expect("an answer");
+        if answer.status == 200 {
+            answered.push(id);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(answered.len() > 10, "it goes on: {answered:?}");
+    child.kill();
+    let child = Child::start(folder.path(), None);
+    let there = exec(&child, "notes", "SELECT id FROM note WHERE title <> '' ORDER BY id").await;
+    let there: Vec<i64> = there.as_array().unwrap().iter().map(|row| row[0].as_i64().unwrap()).collect();
+    let lost: Vec<_> = (1..=10).chain(answered).filter(|id| !there.contains(id)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 /// A little longer than what is checked before it is opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_file_is_served_at_once_and_checked_meanwhile() {
