@@ -58,9 +58,21 @@ pub struct Right {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: i64,
-    iat: Option<i64>,
+    exp: Seconds,
+    iat: Option<Seconds>,
     greenlight: Vec<RightClaim>,
+}
+
+/// A moment as RFC 7519 has it: seconds since 1970, also with a fraction, which is dropped.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(from = "f64")]
+struct Seconds(i64);
+
+impl From<f64> for Seconds {
+    fn from(seconds: f64) -> Self {
+        // Out of range it is the nearest that there is.
+        Self(seconds as i64)
+    }
 }
 
 #[derive(Deserialize)]
@@ -200,7 +212,7 @@ impl KeySet {
             Ok(Right { database, role: claim.role })
         });
         let rights = rights.collect::<Result<_, _>>()?;
-        Ok(Verified { key: name, subject: sub, expires: exp, issued: iat, rights })
+        Ok(Verified { key: name, subject: sub, expires: exp.0, issued: iat.map(|iat| iat.0), rights })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
