@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod damage;
 mod deploy;
+mod descriptors;
 mod endpoints;
 mod exec;
 mod external;

@@ -93,6 +93,13 @@ impl Child {
     }
 }
 
+impl Child {
+    /// Its process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         // It may be dead already, which is as good.
