@@ -95,9 +95,10 @@ async fn no_acknowledged_write_is_lost_when_it_is_told_to_stop() {
         alice.exec(&pair).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    // Before the client dials again, which nobody answers.
+    let status = alice.status();
     let ended = stopping.await.unwrap();
     assert!(ended.success(), "{ended}");
-    let status = alice.status();
     assert_eq!(status.diagnostics.last_close.as_ref().map(|close| close.code), Some(1001), "{status:?}");
     // Each row is one change of the row and one of its title, so what isn't pending is acknowledged.
     let pending = alice.with(|store, _| crate::peer::pending(store)).await;
