@@ -5,18 +5,31 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use greenlight_server::limits::{BODY_LIMIT, HEAD_BYTES, HEAD_LIMIT, MAX_HEADERS, PLAIN_CONNECTIONS, STALL_LIMIT};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use crate::fixture::{DEADLINE, Server};
+use crate::hostile_socket;
 use crate::siege::{Siege, read_to_end, send_until_closed};
 
 const EXEC: &str = "POST /notes/exec HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 
-/// All at once: each of them mostly waits.
+/// All at once, each with a server of its own: they mostly wait.
 #[tokio::test]
+async fn what_takes_long_ends_by_its_limit() {
+    let attacks = [
+        what_takes_too_long_is_not_waited_for().boxed_local(),
+        connections_that_say_nothing_keep_nobody_out().boxed_local(),
+        a_reader_that_never_reads_is_let_go().boxed_local(),
+        hostile_socket::what_takes_too_long_is_not_waited_for().boxed_local(),
+        hostile_socket::many_sockets_that_say_nothing_keep_nobody_out_for_long().boxed_local(),
+    ];
+    futures_util::future::join_all(attacks).await;
+}
+
 async fn what_takes_too_long_is_not_waited_for() {
     let siege = Siege::begin().await;
     tokio::join!(
@@ -27,7 +40,6 @@ async fn what_takes_too_long_is_not_waited_for() {
     siege.stands().await;
 }
 
-#[tokio::test]
 async fn connections_that_say_nothing_keep_nobody_out() {
     let siege = Siege::begin_with(&["--max-sockets", "16"]).await;
     let places = 16 + PLAIN_CONNECTIONS;
@@ -183,7 +195,6 @@ async fn requests_one_behind_the_other_are_answered_in_turn() {
     assert_eq!(answer.matches("HTTP/1.1 404 ").count(), 1);
 }
 
-#[tokio::test]
 async fn a_reader_that_never_reads_is_let_go() {
     let siege = Siege::begin().await;
     let fill = "WITH RECURSIVE n (i) AS (SELECT -1 UNION ALL SELECT i - 1 FROM n LIMIT 16)

@@ -96,8 +96,7 @@ async fn a_message_that_never_ends_is_not_waited_for(siege: &Siege) {
 }
 
 /// All at once: each of them mostly waits.
-#[tokio::test]
-async fn what_takes_too_long_is_not_waited_for() {
+pub(crate) async fn what_takes_too_long_is_not_waited_for() {
     let siege = Siege::begin().await;
     let honest = async {
         for _ in 0..3 {
@@ -175,8 +174,7 @@ async fn a_client_that_only_pretends_to_live_is_let_go(siege: &Siege) {
     pinging.await.unwrap();
 }
 
-#[tokio::test]
-async fn many_sockets_that_say_nothing_keep_nobody_out_for_long() {
+pub(crate) async fn many_sockets_that_say_nothing_keep_nobody_out_for_long() {
     let siege = Siege::begin_with(&["--max-sockets", "40"]).await;
     let mut sockets = Vec::new();
     for _ in 0..38 {
