@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::limits::{HOUSEKEEPING_LEAST, HOUSEKEEPING_MOST};
+use crate::memory;
 use crate::registry::Registry;
 
 /// Begins; it ends with the server. `idle` is how long a database stays open that nobody uses.
@@ -30,8 +31,11 @@ pub(crate) fn start(
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
             registry.give_up_wanted().await;
-            if let Some(idle) = idle {
-                registry.close_idle(idle).await;
+            let Some(idle) = idle else { continue };
+            if registry.close_idle(idle).await > 0
+                && let Err(error) = tokio::task::spawn_blocking(memory::give_back).await
+            {
+                tracing::error!("memory could not be given back: {error}");
             }
         }
     })

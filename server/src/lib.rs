@@ -38,6 +38,7 @@ pub mod token;
 mod accept;
 mod app;
 mod housekeeping;
+mod memory;
 mod owner;
 mod routes;
 mod socket;

@@ -4,10 +4,10 @@
 //! does. Never held by anything but the process: the files themselves say nothing and stay.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::name::DatabaseName;
+use crate::owner;
 
 /// The folder of the files that are locked; a leading dot is no database's name.
 const FOLDER: &str = ".locks";
@@ -84,16 +84,11 @@ fn open(data: &Path, path: &Path) -> std::io::Result<File> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         opened => return opened,
     }
-    let owner = std::fs::metadata(data)?;
-    let hand_over = |made: &Path| {
-        // Only the superuser can, and only for them it matters.
-        drop(std::os::unix::fs::chown(made, Some(owner.uid()), Some(owner.gid())));
-    };
     let folder = data.join(FOLDER);
     std::fs::create_dir_all(&folder)?;
-    hand_over(&folder);
+    owner::give(&File::open(&folder)?, data)?;
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    hand_over(path);
+    owner::give(&file, data)?;
     Ok(file)
 }
 

@@ -15,16 +15,19 @@ use crate::limits::{CLOSE_WAIT, GIVE_UP_GRACE};
 use crate::lock::{DatabaseLock, Purpose};
 
 impl Registry {
-    /// Closes what nobody has used for so long.
-    pub async fn close_idle(&self, after: Duration) {
+    /// Closes what nobody has used for so long, and tells how many that were.
+    pub async fn close_idle(&self, after: Duration) -> usize {
+        let mut count = 0;
         for (name, slot) in self.slots().await {
             // One that is being opened or closed isn't idle.
             let Ok(mut state) = slot.try_lock() else { continue };
             if state.idle_for().is_some_and(|idle| idle >= after) && close(&mut state).await {
                 tracing::info!(database = %name, "closed: nobody uses it");
                 self.metrics.idle_closed.add(1);
+                count += 1;
             }
         }
+        count
     }
 
     /// Closes what a restore waits for. What is under way has a moment to end; sockets are told.

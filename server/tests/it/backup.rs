@@ -226,3 +226,19 @@ async fn after_a_start_the_next_is_due_when_it_would_have_been() {
     assert!(shown["bytes"].as_u64().unwrap() > 0 && shown["overdue"] == json!(false), "{shown}");
     assert_eq!(copies(&server).len(), before, "none is due");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_cuts_its_own_backup_short_and_leaves_nothing_of_it() {
+    let server = Server::start().await;
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+                INSERT INTO note (id, body) SELECT i, zeroblob(5000000) FROM n";
+    server.exec("notes", fill, json!([])).await;
+    let server = scheduled(Duration::from_millis(100), server.stop().await).await;
+    let part = server.data().join("backups/.notes.backup.part");
+    eventually("it has begun", || async { part.exists().then_some(()) }).await;
+    let folder = server.stop().await;
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("data/backups")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    let name = DatabaseName::parse("notes").unwrap();
+    assert!(DatabaseLock::alone(&folder.path().join("data"), &name, Purpose::Backup).is_ok(), "nobody is at it");
+}

@@ -32,10 +32,10 @@ async fn closed(server: &Server, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_files_and_its_thread_go_and_it_is_opened_again_for_whoever_comes() {
-    let server = idle_after(Duration::from_millis(300)).await;
+    let server = idle_after(Duration::from_secs(1)).await;
     server.exec("notes", "INSERT INTO note (id, title) VALUES (1, 'before')", json!([])).await;
     let file = server.data().join("notes");
-    assert!(!open_files(&file).is_empty() && threads("writer notes") == 1, "it is open while it is used");
+    assert!(!open_files(&file).is_empty() && threads("writer notes") > 0, "it is open while it is used");
     closed(&server, "notes").await;
     eventually("its thread is gone", || async { (threads("writer notes") == 0).then_some(()) }).await;
     assert!(!file.with_file_name("notes-wal").exists(), "its log is folded in");
