@@ -1,4 +1,4 @@
-//! The status page: one file, for people.
+//! The status page, for people: its markup, style and script in one answer.
 //!
 //! Where in the flow: `/status` in a browser, and `/` where no web app is configured. It holds no data: its script
 //! asks `/status` for JSON, with a token that the operator types where one is needed.
