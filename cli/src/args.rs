@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::home::HomeFlags;
+
 /// Keeps a local SQLite database in step with a Greenlight server.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, about, max_term_width = 100)]
@@ -18,12 +20,63 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make the home folder, its configuration and, where a schema is named, its database.
+    Init(InitArguments),
+    /// Give remotes names.
+    #[command(subcommand)]
+    Remote(RemoteCommand),
     /// Bring a local database and a server in step.
     #[command(subcommand)]
     Sync(SyncCommand),
     /// Look at what a Nuke and Resync saved, and write it into a database again.
     #[command(subcommand)]
     Bundle(BundleCommand),
+}
+
+/// What `init` is told. Exit codes: 0 done, 1 error, 2 wrong arguments.
+#[derive(Args, Clone, Debug)]
+pub struct InitArguments {
+    /// The schema file, whose first line is `-- schema: NAME NUMBER`: the database is made of it.
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+    /// As JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Where everything is.
+    #[command(flatten)]
+    pub home: HomeFlags,
+}
+
+/// What can be done with remotes. Exit codes: 0 done, 1 error, 2 wrong arguments.
+#[derive(Debug, Subcommand)]
+pub enum RemoteCommand {
+    /// Name a remote; the one named `default` is used where none is named.
+    Add {
+        /// Letters, digits, `-` and `_`.
+        name: String,
+        /// A path or folder:PATH; ws://HOST/DATABASE or wss://HOST/DATABASE.
+        address: String,
+        /// Where everything is.
+        #[command(flatten)]
+        home: Box<HomeFlags>,
+    },
+    /// Forget a remote's name; what is there stays.
+    Remove {
+        /// Its name.
+        name: String,
+        /// Where everything is.
+        #[command(flatten)]
+        home: Box<HomeFlags>,
+    },
+    /// Show the remotes.
+    List {
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+        /// Where everything is.
+        #[command(flatten)]
+        home: Box<HomeFlags>,
+    },
 }
 
 /// What can be done with a bundle. Exit codes: 0 done, 1 error, or rows that could not be written, 2 wrong arguments.
@@ -100,18 +153,18 @@ pub enum SyncCommand {
 /// Which database and which server.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// The local database file; created on first use when --schema names its schema.
-    #[arg(long, value_name = "FILE")]
-    pub db: PathBuf,
-    /// The server's database, for example wss://sync.example.com/shop.
-    #[arg(long, value_name = "URL")]
-    pub remote: String,
+    /// The server's database, for example wss://sync.example.com/shop, or its name in the configuration.
+    #[arg(long, env = "GREENLIGHT_SYNC_REMOTE", value_name = "REMOTE")]
+    pub remote: Option<String>,
     /// The schema file, whose first line is `-- schema: NAME NUMBER`; needed once, and again when it changes.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// A file that holds the access token; else the environment variable GREENLIGHT_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Where everything is; the database is made on first use when --schema names its schema.
+    #[command(flatten)]
+    pub home: HomeFlags,
     /// No progress bar, only the last line.
     #[arg(long, short)]
     pub quiet: bool,

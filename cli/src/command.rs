@@ -10,8 +10,10 @@ use greenlight_core::status::{Reason, Status, StatusState};
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use tokio::time::{Instant, timeout_at};
 
+use crate::address::{Address, Chosen};
 use crate::args::{Arguments, Command, Place, SyncCommand};
 use crate::clock::wall_ms;
+use crate::home::Home;
 use crate::show::Display;
 use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
 
@@ -23,6 +25,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let command = match arguments.command {
         Command::Sync(command) => command,
         Command::Bundle(command) => return crate::bundle::run(command),
+        Command::Init(arguments) => return crate::setup::init(&arguments),
+        Command::Remote(command) => return crate::setup::remote(&command),
     };
     // A second installation in one process can only be this same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -56,24 +60,34 @@ async fn follow(
     place: Place,
     how: impl for<'a> FnOnce(&'a Client, &'a mut Display) -> Following<'a>,
 ) -> Result<Outcome, ClientError> {
+    let home = Home::find(&place.home)?;
+    let remote = live(Chosen::find(&home, place.remote.as_deref())?)?;
     let settings = ClientSettings {
-        remote: Remote::parse(&place.remote)?,
+        remote: remote.clone(),
         token: Token::find(place.token_file.as_deref()),
         agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")),
     };
     let schema = place.schema.as_deref().map(read_schema).transpose()?;
-    let client = Client::start(open(&place.db, schema.as_ref())?, settings)?;
+    let client = Client::start(open(&home.db, schema.as_ref())?, settings)?;
     let mut display = Display::new(place.quiet);
     let outcome = how(&client, &mut display).await;
     display.finish();
     client.stop().await?;
     let outcome = outcome?;
     match &outcome {
-        Outcome::InStep => println!("{} and {} are in step.", place.db.display(), place.remote),
+        Outcome::InStep => println!("{} and {} are in step.", home.db.display(), remote.shown()),
         Outcome::Interrupted => println!("Stopped. What was written here is kept and sent next time."),
         Outcome::Halted(_, sentence) | Outcome::Unreachable(sentence) => eprintln!("greenlight: {sentence}"),
     }
     Ok(outcome)
+}
+
+/// A server; `now` and `watch` speak with nothing else.
+fn live(chosen: Chosen) -> Result<Remote, ClientError> {
+    match chosen.address {
+        Address::Live(remote) => Ok(remote),
+        Address::Folder(folder) => Err(ClientError::NotLive(folder)),
+    }
 }
 
 /// Opens a database, brought to the schema where one is given, and then created where it is not there.

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use greenlight_core::status::Reason;
 use thiserror::Error;
 
+use crate::address::AddressError;
+use crate::home::HomeError;
+
 /// Why a client could not start or go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -56,12 +59,34 @@ pub enum ClientError {
         /// Why.
         source: greenlight_store::OpenError,
     },
+    /// The paths or the configuration.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// What was named as the remote.
+    #[error("{0}")]
+    Address(String),
+    /// The remote is a folder.
+    #[error(
+        "the remote {} is a folder, which `now` and `watch` can't speak with; name a server with --remote, as in \
+         wss://sync.example.com/shop", .0.display()
+    )]
+    NotLive(PathBuf),
     /// The runtime, its thread or the random source can't be had.
     #[error("the system refused what the client needs: {0}")]
     System(String),
     /// The client has stopped.
     #[error("the client has stopped")]
     Stopped,
+}
+
+impl From<AddressError> for ClientError {
+    fn from(error: AddressError) -> Self {
+        match error {
+            AddressError::Live(error) => error,
+            AddressError::Path(error) => Self::Home(error),
+            other => Self::Address(other.to_string()),
+        }
+    }
 }
 
 /// How a sync ended.

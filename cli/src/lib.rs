@@ -3,13 +3,18 @@
 //! Where in the flow: step 3 of a write, for laptops and servers; the browser's worker is its sibling.
 //! Never holds sync logic of its own: what to do is the session's to say, how it is stored the store's.
 
+pub mod address;
 pub mod args;
 mod bundle;
 mod client;
 mod clock;
 mod command;
+pub mod config;
+mod durable;
 mod error;
+pub mod home;
 mod remote;
+mod setup;
 mod show;
 mod socket;
 

@@ -12,6 +12,7 @@ use crate::ClientError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     address: String,
+    shown: String,
 }
 
 impl Remote {
@@ -36,7 +37,12 @@ impl Remote {
         if name.is_empty() || name.contains('/') {
             return Err(wrong("its path must be a database's name, as in wss://sync.example.com/shop"));
         }
-        Ok(Self { address: format!("{scheme}://{authority}/{name}/sync") })
+        Ok(Self { address: format!("{scheme}://{authority}/{name}/sync"), shown: url.to_owned() })
+    }
+
+    /// The address as it was given.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// The address of the sync route.

@@ -1,0 +1,150 @@
+//! What a remote's address means: a folder, or a server.
+//!
+//! Where in the flow: between what a person names and the remote that is used. Never touches what it names.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute};
+use crate::{ClientError, Remote};
+
+/// Where a remote is, and so of which kind it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A folder: a stick, a drive that something else keeps in step, a mount. Absolute.
+    Folder(PathBuf),
+    /// A database of a server.
+    Live(Remote),
+}
+
+/// A remote that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its name in the configuration, where it has one.
+    pub name: Option<String>,
+    /// Where it is.
+    pub address: Address,
+}
+
+/// Why a remote can't be used.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// A kind that is planned.
+    #[error("{kind} remotes are not there yet (`{address}`); use a folder, or a server (ws://, wss://)")]
+    NotYet {
+        /// What is planned.
+        kind: &'static str,
+        /// As it was given.
+        address: String,
+    },
+    /// A kind that nobody knows.
+    #[error("`{0}` is no kind of remote; use a path, folder:PATH, ws:// or wss://")]
+    Kind(String),
+    /// A word that is no name.
+    #[error(
+        "there is no remote named `{0}` (`greenlight remote list` shows those that there are); a folder is written ./{0}"
+    )]
+    Name(String),
+    /// A folder without a path.
+    #[error("an empty path is no remote")]
+    Empty,
+    /// A server's address.
+    #[error(transparent)]
+    Live(#[from] ClientError),
+    /// A folder's path.
+    #[error(transparent)]
+    Path(#[from] HomeError),
+}
+
+impl Address {
+    /// Reads an address; a folder's path is taken from `beside`.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn parse(text: &str, beside: &Path) -> Result<Self, AddressError> {
+        let folder = |path: &str| match path {
+            "" => Err(AddressError::Empty),
+            path => Ok(Self::Folder(absolute(&beside.join(path))?)),
+        };
+        if let Some(path) = text.strip_prefix("folder:") {
+            return folder(path);
+        }
+        match text.split_once("://") {
+            Some(("ws" | "wss" | "http" | "https", _)) => Ok(Self::Live(Remote::parse(text)?)),
+            Some(("s3", _)) => Err(AddressError::NotYet { kind: "s3", address: text.to_owned() }),
+            Some(("ssh", _)) => Err(AddressError::NotYet { kind: "ssh", address: text.to_owned() }),
+            Some(_) => Err(AddressError::Kind(text.to_owned())),
+            None => folder(text),
+        }
+    }
+
+    /// What kind of remote it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "folder",
+            Self::Live(_) => "server",
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Live(remote) => f.write_str(remote.shown()),
+        }
+    }
+}
+
+impl Chosen {
+    /// The remote that is meant: a configured name or an address, else the configured one named `default`, else the
+    /// folder `sync-remote` at home.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn find(home: &Home, given: Option<&str>) -> Result<Self, AddressError> {
+        let configured = |name: &str| {
+            let remote = home.config.remotes.get(name)?;
+            let beside = home.config_file.parent().unwrap_or(Path::new(""));
+            let address = Address::parse(&remote.address, beside);
+            Some(address.map(|address| Self { name: Some(name.to_owned()), address }))
+        };
+        match given {
+            None => configured(DEFAULT_REMOTE)
+                .unwrap_or_else(|| Ok(Self { name: None, address: Address::Folder(home.sync_remote()) })),
+            Some(given) => configured(given).unwrap_or_else(|| {
+                let is_word = !given.contains(['/', '\\', ':', '.']) && !given.is_empty();
+                if is_word {
+                    return Err(AddressError::Name(given.to_owned()));
+                }
+                Ok(Self { name: None, address: Address::parse(given, Path::new(""))? })
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_beginning_says_what_kind_it_is() {
+        let parse = |text: &str| Address::parse(text, Path::new("/at"));
+        assert_eq!(parse("usb").unwrap(), Address::Folder("/at/usb".into()));
+        assert_eq!(parse("folder:/media/usb").unwrap(), Address::Folder("/media/usb".into()));
+        let live = parse("wss://sync.example.com/shop").unwrap();
+        assert_eq!((live.kind(), live.to_string().as_str()), ("server", "wss://sync.example.com/shop"));
+        for (text, why) in [
+            ("s3://bucket/shop", "s3 remotes are not there yet"),
+            ("ssh://host/shop", "ssh remotes are not there yet"),
+            ("ftp://host/shop", "is no kind of remote"),
+            ("ws://host", "database's name"),
+            ("folder:", "no remote"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

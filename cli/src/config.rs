@@ -1,0 +1,229 @@
+//! `config.toml`: paths, the project, and the remotes by name.
+//!
+//! Where in the flow: read when the paths are settled, edited by `remote add` and `remote remove`. Never loses what a
+//! person wrote in it: an edit keeps comments and order, and is written beside the file first.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use crate::durable;
+
+/// The longest configuration that is read, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// The longest name of a remote, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// The key under which remotes are, by name.
+const REMOTES: &str = "remotes";
+
+/// What the configuration says; all of it can be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The local database. This and the other paths are relative to the folder that the configuration is in.
+    pub db: Option<PathBuf>,
+    /// What was exchanged with snapshot remotes last.
+    pub sync_meta: Option<PathBuf>,
+    /// The lock against two syncs at once.
+    pub sync_lock: Option<PathBuf>,
+    /// The folder of logs.
+    pub logs: Option<PathBuf>,
+    /// The folder of a server's databases.
+    pub data: Option<PathBuf>,
+    /// The project.
+    pub project: Option<String>,
+    /// The remotes, by name.
+    #[serde(default)]
+    pub remotes: BTreeMap<String, RemoteConfig>,
+}
+
+/// One remote.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// Where it is; its beginning says what kind of remote it is.
+    pub address: String,
+}
+
+/// Why the configuration can't be read or changed.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error("the configuration {} can't be read: {source}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is too long for a configuration.
+    #[error("the configuration {} is longer than {MAX_BYTES} bytes", .0.display())]
+    TooLong(PathBuf),
+    /// What it says.
+    #[error("the configuration {} can't be used: {why}", file.display())]
+    Text {
+        /// Which.
+        file: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+    /// It can't be written.
+    #[error("the configuration {} can't be written: {source}; it is as it was", file.display())]
+    Write {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What can't be a remote's name.
+    #[error(
+        "`{0}` can't be a remote's name: use up to {MAX_NAME_BYTES} letters, digits, `-` and `_`, as in `usb` or `office`"
+    )]
+    Name(String),
+    /// There is one of that name.
+    #[error("there is a remote named `{name}` already, at {address}; remove it first, or choose another name")]
+    Taken {
+        /// The name.
+        name: String,
+        /// Where it is.
+        address: String,
+    },
+    /// There is none of that name.
+    #[error("there is no remote named `{0}`; `greenlight remote list` shows those that there are")]
+    Unknown(String),
+}
+
+impl Config {
+    /// Reads the file. One that is not there is empty, unless it `must_exist`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`], [`ConfigError::TooLong`], [`ConfigError::Text`].
+    pub fn read(file: &Path, must_exist: bool) -> Result<Self, ConfigError> {
+        let text = match text(file) {
+            Err(ConfigError::Read { source, .. }) if source.kind() == ErrorKind::NotFound && !must_exist => {
+                return Ok(Self::default());
+            }
+            text => text?,
+        };
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Text { file: file.to_owned(), why: error.to_string().trim().to_owned() })?;
+        match config.remotes.keys().find(|name| !is_name(name)) {
+            Some(name) => {
+                Err(ConfigError::Text { file: file.to_owned(), why: ConfigError::Name(name.clone()).to_string() })
+            }
+            None => Ok(config),
+        }
+    }
+
+    /// Names a remote.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the file is as it was.
+    pub fn add_remote(file: &Path, name: &str, address: &str) -> Result<(), ConfigError> {
+        if !is_name(name) {
+            return Err(ConfigError::Name(name.to_owned()));
+        }
+        let present = Self::read(file, false)?;
+        if let Some(RemoteConfig { address }) = present.remotes.get(name) {
+            return Err(ConfigError::Taken { name: name.to_owned(), address: address.clone() });
+        }
+        edit(file, |document| {
+            let remotes = document.entry(REMOTES).or_insert_with(|| {
+                let mut table = Table::new();
+                table.set_implicit(true);
+                Item::Table(table)
+            });
+            let mut remote = Table::new();
+            remote["address"] = value(address);
+            remotes[name] = Item::Table(remote);
+        })
+    }
+
+    /// Forgets a remote; what is there stays.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the file is as it was.
+    pub fn remove_remote(file: &Path, name: &str) -> Result<String, ConfigError> {
+        let present = Self::read(file, false)?;
+        let remote = present.remotes.get(name).ok_or_else(|| ConfigError::Unknown(name.to_owned()))?;
+        edit(file, |document| {
+            if let Some(remotes) = document.get_mut(REMOTES).and_then(Item::as_table_like_mut) {
+                remotes.remove(name);
+            }
+        })?;
+        Ok(remote.address.clone())
+    }
+}
+
+/// Letters, digits, `-` and `_`: nothing that could be taken for a path or an address.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(plain) && !name.starts_with('-')
+}
+
+fn text(file: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read { file: file.to_owned(), source };
+    if std::fs::metadata(file).map_err(failed)?.len() > MAX_BYTES {
+        return Err(ConfigError::TooLong(file.to_owned()));
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+fn edit(file: &Path, change: impl FnOnce(&mut DocumentMut)) -> Result<(), ConfigError> {
+    let present = match text(file) {
+        Err(ConfigError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    let mut document: DocumentMut = present
+        .parse()
+        .map_err(|error: toml_edit::TomlError| ConfigError::Text { file: file.to_owned(), why: error.to_string() })?;
+    change(&mut document);
+    durable::write(file, document.to_string().as_bytes())
+        .map_err(|source| ConfigError::Write { file: file.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_keeps_what_a_person_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        let written =
+            "# mine\nproject = \"notes\" # for work\n\n[remotes.usb] # the red one\naddress = \"/media/usb\"\n";
+        std::fs::write(&file, written).unwrap();
+        Config::add_remote(&file, "office", "wss://sync.example.com/notes").unwrap();
+        let config = Config::read(&file, true).unwrap();
+        assert_eq!(config.remotes["office"].address, "wss://sync.example.com/notes");
+        assert_eq!(config.remotes["usb"].address, "/media/usb");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(written));
+        assert_eq!(Config::remove_remote(&file, "office").unwrap(), "wss://sync.example.com/notes");
+        assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), written.trim_end());
+    }
+
+    #[test]
+    fn what_can_not_be_understood_is_told_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        for (text, why) in [
+            ("databse = 1", "unknown field"),
+            ("[remotes.usb]\nadress = \"x\"", "unknown field"),
+            ("[remotes.\"../x\"]\naddress = \"x\"", "can't be a remote's name"),
+            ("db = ", "can't be used"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::read(&file, true).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+            let error = Config::add_remote(&file, "a", "/b").unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+        assert!(Config::read(&folder.path().join("none"), true).is_err());
+        assert_eq!(Config::read(&folder.path().join("none"), false).unwrap(), Config::default());
+    }
+}

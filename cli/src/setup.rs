@@ -1,0 +1,182 @@
+//! `greenlight init` and `greenlight remote`: the home folder, and the remotes by name.
+//!
+//! Where in the flow: before the first sync. Never touches what a remote holds, and never overwrites a file.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::ClientError;
+use crate::address::{Address, AddressError, Chosen};
+use crate::args::{InitArguments, RemoteCommand};
+use crate::command::{open, read_schema};
+use crate::config::{Config, ConfigError};
+use crate::durable;
+use crate::home::{DEFAULT_REMOTE, Home, HomeError};
+
+/// What a new configuration holds.
+const TEMPLATE: &str = "# The configuration of greenlight. Every key can be left out; docs/cli.md has them all.\n\
+                        # project = \"notes\"\n\
+                        # db = \"db.sqlite\"\n\n\
+                        # [remotes.default]\n\
+                        # address = \"/media/usb/notes\"\n";
+
+/// Why nothing was set up.
+#[derive(Debug, Error)]
+enum SetupError {
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{} can't be made: {source}", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    #[error("the answer can't be printed: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What `init --json` prints.
+#[derive(Serialize)]
+struct Initialised<'a> {
+    home: &'a Path,
+    config: &'a Path,
+    db: &'a Path,
+    project: &'a str,
+    made: &'a [PathBuf],
+}
+
+/// What `remote --json` prints for each remote.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    kind: Option<&'static str>,
+    address: String,
+    default: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Makes the home folder.
+pub(crate) fn init(arguments: &InitArguments) -> ExitCode {
+    end(try_init(arguments))
+}
+
+/// Edits or shows the remotes.
+pub(crate) fn remote(command: &RemoteCommand) -> ExitCode {
+    end(match command {
+        RemoteCommand::Add { name, address, home } => {
+            Home::find(home).map_err(Into::into).and_then(|home| add(&home, name, address))
+        }
+        RemoteCommand::Remove { name, home } => {
+            Home::find(home).map_err(Into::into).and_then(|home| remove(&home, name))
+        }
+        RemoteCommand::List { json, home } => Home::find(home).map_err(Into::into).and_then(|home| list(&home, *json)),
+    })
+}
+
+fn end(result: Result<(), SetupError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("greenlight: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
+    let home = Home::find(&arguments.home)?;
+    // Before anything is made: a schema that can't be used leaves nothing behind.
+    let schema = arguments.schema.as_deref().map(read_schema).transpose()?;
+    let mut made = Vec::new();
+    for folder in [&home.folder, &home.logs, &home.data] {
+        if !folder.is_dir() {
+            std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.clone(), source })?;
+            made.push(folder.clone());
+        }
+    }
+    match std::fs::symlink_metadata(&home.config_file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            durable::write(&home.config_file, TEMPLATE.as_bytes())
+                .map_err(|source| SetupError::Make { path: home.config_file.clone(), source })?;
+            made.push(home.config_file.clone());
+        }
+        _ => {}
+    }
+    if let Some(schema) = &schema {
+        let is_new = !home.db.exists();
+        drop(open(&home.db, Some(schema))?);
+        if is_new {
+            made.push(home.db.clone());
+        }
+    }
+    let Home { folder, config_file, db, project, .. } = &home;
+    if arguments.json {
+        return print(&Initialised { home: folder, config: config_file, db, project, made: &made });
+    }
+    for path in &made {
+        println!("Made {}.", path.display());
+    }
+    println!("The home of project `{project}` is {}; its database is {}.", folder.display(), db.display());
+    Ok(())
+}
+
+fn add(home: &Home, name: &str, address: &str) -> Result<(), SetupError> {
+    // What is stored means the same wherever the command is run next; a server's address is kept as it was written.
+    let address = match Address::parse(address, Path::new(""))? {
+        folder @ Address::Folder(_) => folder.to_string(),
+        Address::Live(_) => address.to_owned(),
+    };
+    if let Some(folder) = home.config_file.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
+    }
+    Config::add_remote(&home.config_file, name, &address)?;
+    println!("Added `{name}`: {address}.");
+    Ok(())
+}
+
+fn remove(home: &Home, name: &str) -> Result<(), SetupError> {
+    let address = Config::remove_remote(&home.config_file, name)?;
+    println!("Removed `{name}`; what is at {address} stays.");
+    Ok(())
+}
+
+fn list(home: &Home, json: bool) -> Result<(), SetupError> {
+    let mut listed: Vec<Listed> = Vec::new();
+    for (name, remote) in &home.config.remotes {
+        let found = Chosen::find(home, Some(name));
+        listed.push(Listed {
+            name: name.clone(),
+            kind: found.as_ref().ok().map(|chosen| chosen.address.kind()),
+            address: remote.address.clone(),
+            default: name == DEFAULT_REMOTE,
+            problem: found.err().map(|error| error.to_string()),
+        });
+    }
+    if json {
+        return print(&listed);
+    }
+    let width = listed.iter().map(|remote| remote.name.len()).max().unwrap_or(0);
+    for remote in &listed {
+        let kind = remote.kind.unwrap_or("?");
+        println!("{:width$}  {kind:6}  {}", remote.name, remote.address);
+        if let Some(problem) = &remote.problem {
+            println!("{:width$}          {problem}", "");
+        }
+    }
+    if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
+        println!("Where none is named: {}", home.sync_remote().display());
+    }
+    Ok(())
+}
+
+fn print(what: &impl Serialize) -> Result<(), SetupError> {
+    println!("{}", serde_json::to_string_pretty(what)?);
+    Ok(())
+}
