@@ -11,9 +11,9 @@ use ipnet::IpNet;
 use super::{Access, Denied, Pass, Role};
 use crate::name::DatabaseName;
 
-/// Headers by which a proxy says that it forwards someone else's request.
-const FORWARDING: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+/// Headers by which a proxy says that it forwards someone else's request, beside all that begin with [`FORWARDED`].
+const FORWARDING: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const FORWARDED: &str = "x-forwarded-";
 
 /// What access decisions need to know of a request.
 #[derive(Clone, Debug)]
@@ -42,7 +42,8 @@ impl std::fmt::Debug for Bearer {
 impl Caller {
     /// Reads what matters of a request's head. Only proxies in `trusted` are believed in whom they forward.
     pub fn of(peer: SocketAddr, headers: &HeaderMap, origins: &[String], trusted: &[IpNet]) -> Self {
-        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
+        let tells = |name: &str| FORWARDING.contains(&name) || name.starts_with(FORWARDED);
+        let forwarded = headers.keys().any(|name| tells(name.as_str()));
         let host = text(headers, header::HOST).unwrap_or_default();
         let peer = peer.ip().to_canonical();
         Self {
@@ -161,7 +162,9 @@ mod tests {
         assert!(!local("10.0.0.1:9", &[("host", "localhost")]));
         assert!(!local("127.0.0.1:9", &[("host", "evil.example")]));
         assert!(!local("127.0.0.1:9", &[]));
-        for header in FORWARDING {
+        let forwarded =
+            ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-server", "x-forwarded-x"];
+        for header in FORWARDING.into_iter().chain(forwarded) {
             assert!(!local("127.0.0.1:9", &[("host", "localhost"), (header, "1.2.3.4")]), "{header}");
         }
     }
