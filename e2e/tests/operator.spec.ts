@@ -25,7 +25,7 @@ async function violations(page: Page): Promise<string[]> {
 function anHour(): object {
   const wave = (most: number, slow: number) =>
     Array.from({ length: 360 }, (_, index) => Math.round((most / 2) * (1 + Math.sin(index / slow)) * (index / 360)));
-  const database = { clients: wave(8, 40), behind: wave(2, 9), lag: wave(120, 9), pending: wave(30, 5), bytes: wave(9_000_000, 999) };
+  const database = { clients: wave(8, 40), behind: wave(2, 9), lag: wave(120, 9), pending: wave(30, 5), bytes: wave(9_000_000, 999), backup_age_s: Array.from({ length: 360 }, (_, index) => (index * 10) % 1800) };
   return { every_ms: 10_000, clients: wave(20, 40), refusals: wave(3, 3), commits: wave(70, 12), databases: { shop: database, notes: database } };
 }
 
@@ -56,6 +56,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       await withAnHour(page);
       await openStatus(page, server.url);
       await expect(page.getByRole("row")).toContainText([/Client/, /synced/]);
+      await expect(page.getByRole("img", { name: /Since backup/ }).first()).toBeVisible();
       expect(await violations(page)).toEqual([]);
       const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       expect(wide[0], "nothing scrolls sideways").toBeLessThanOrEqual(wide[1]);

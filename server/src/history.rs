@@ -13,11 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock;
 use crate::database::Database;
 use crate::limits::{HISTORY_SAMPLES, MAX_DATABASES, TOMBSTONES_EVERY};
 use crate::metrics::Metrics;
 use crate::name::DatabaseName;
 use crate::registry::{Condition, Registry};
+use crate::schedule::Schedule;
 
 /// One database at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Sample {
     pub pending: u64,
     /// Length of its file and its log.
     pub bytes: u64,
+    /// Seconds since its newest backup; 0 where it has none.
+    pub backup_age_s: u64,
 }
 
 impl Sample {
@@ -119,6 +123,7 @@ impl History {
                 "lag": part(|sample| sample.lag),
                 "pending": part(|sample| sample.pending),
                 "bytes": part(|sample| sample.bytes),
+                "backup_age_s": part(|sample| sample.backup_age_s),
             });
             (name.to_string(), shown)
         });
@@ -136,6 +141,7 @@ impl History {
         self: Arc<Self>,
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
+        schedule: Arc<Schedule>,
         mut stopping: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
         tokio::spawn(async move {
@@ -149,7 +155,7 @@ impl History {
                     let (refusals, commits) = (now.0 - before.0, now.1 - before.1);
                     before = now;
                     push(&mut self.lock().whole, Whole { clients: metrics.sockets(), refusals, commits });
-                    self.sample(registry.all().await).await;
+                    self.sample(registry.all().await, &schedule).await;
                 };
                 tokio::select! {
                     () = sample => {}
@@ -161,8 +167,10 @@ impl History {
     }
 
     /// Takes a sample of each database.
-    async fn sample(&self, all: Vec<(DatabaseName, Condition)>) {
+    async fn sample(&self, all: Vec<(DatabaseName, Condition)>, schedule: &Schedule) {
         self.forget(&all);
+        let (backups, now_ms) = (schedule.records(), clock::wall_ms());
+        let age = |last_ms: i64| u64::try_from(now_ms.saturating_sub(last_ms) / 1000).unwrap_or(0);
         for (name, condition) in all {
             let sample = match &condition {
                 Condition::Open(database) => Sample::of(database),
@@ -172,7 +180,8 @@ impl History {
                 }
                 Condition::Opening | Condition::Failed(_) => Sample::default(),
             };
-            self.add(&name, sample);
+            let backup_age_s = backups.get(&name).and_then(|record| record.last_ms).map_or(0, age);
+            self.add(&name, Sample { backup_age_s, ..sample });
             if let Condition::Open(database) = condition {
                 self.count_tombstones(&name, &database).await;
             }

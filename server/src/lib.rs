@@ -123,7 +123,7 @@ pub async fn run(
     let schedule = Arc::new(Schedule::new(settings.operations.backups));
     let backups = schedule.clone().start(&settings.data, registry.clone(), stopping.clone());
     let history = Arc::new(History::new(settings.operations.sample));
-    let sampling = history.clone().start(registry.clone(), metrics.clone(), stopping.clone());
+    let sampling = history.clone().start(registry.clone(), metrics.clone(), schedule.clone(), stopping.clone());
     let places = settings.max_sockets + PLAIN_CONNECTIONS;
     let app = App {
         settings,

@@ -114,6 +114,7 @@ async fn scheduled(every: Duration, folder: tempfile::TempDir) -> Server {
     Server::start_in(folder, |settings| {
         settings.operations.backups = Some(plan);
         settings.operations.idle = Some(Duration::from_millis(100));
+        settings.operations.sample = Duration::from_millis(50);
     })
     .await
 }
@@ -225,6 +226,13 @@ async fn after_a_start_the_next_is_due_when_it_would_have_been() {
     .await;
     assert!(shown["bytes"].as_u64().unwrap() > 0 && shown["overdue"] == json!(false), "{shown}");
     assert_eq!(copies(&server).len(), before, "none is due");
+    // The page draws how old it was.
+    let grows = || async {
+        let history = server.get("/status?history").await.json()["history"].clone();
+        let age = history["databases"]["notes"]["backup_age_s"].as_array()?.last()?.as_u64()?;
+        (age > 0).then_some(())
+    };
+    eventually("its age is kept", grows).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,7 +53,10 @@ function keep(parent, list, keyOf, create, change) {
 }
 
 function age(sinceMs) {
-  const seconds = Math.max(0, Math.round((Date.now() - sinceMs) / 1000));
+  return duration(Math.max(0, Math.round((Date.now() - sinceMs) / 1000)));
+}
+
+function duration(seconds) {
   if (seconds < 120) return seconds + " s";
   if (seconds < 7200) return Math.round(seconds / 60) + " min";
   if (seconds < 172800) return Math.round(seconds / 3600) + " h";
@@ -150,6 +153,13 @@ function backup(entry) {
   return last.overdue ? [`overdue; last: ${made}`, "warn"] : [made, ""];
 }
 
+/** A saw, as long as backups are made; a slope that only rises when they no longer are. */
+function sinceBackup(entry, past) {
+  if (!entry.backup?.last_ms) return [];
+  const now = Math.max(0, Math.round((Date.now() - entry.backup.last_ms) / 1000));
+  return [{ name: "Since backup", now, values: past?.backup_age_s ?? [], show: duration }];
+}
+
 function factsOf(entry) {
   if (entry.error || entry.idle) return [["Backup", ...backup(entry)]];
   const { meta, clients } = entry;
@@ -231,6 +241,7 @@ function changeSection(element, [entry, past]) {
     { name: "Furthest behind", now: lag, values: past?.lag ?? [], show: plain },
     { name: "Pending", now: sum("pending"), values: past?.pending ?? [], show: plain },
     { name: "Size", now: length, values: past?.bytes ?? [], show: size },
+    ...sinceBackup(entry, past),
   ]);
   clientsOf(clients, entry.name, connected);
 }
