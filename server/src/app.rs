@@ -91,6 +91,22 @@ impl App {
         self.rates.connection(address).map(Some).ok_or(())
     }
 
+    /// A socket's seat among those of its client's address; none for whoever sits at this machine, with `--dev`.
+    ///
+    /// # Errors
+    /// The address has as many as it may.
+    pub fn socket_seat(&self, caller: &Caller) -> Result<Option<Seat>, ()> {
+        if self.spares(caller) {
+            return Ok(None);
+        }
+        self.rates.socket(caller.address).map(Some).ok_or(())
+    }
+
+    /// Whether nobody counts what a caller asks for.
+    pub fn spares(&self, caller: &Caller) -> bool {
+        self.settings.dev && caller.is_local
+    }
+
     /// A line of the audit log about a request.
     pub fn entry(&self, event: Event, caller: &Caller, database: Option<&DatabaseName>) -> Entry {
         let entry = Entry::new(event).address(caller.address);

@@ -81,9 +81,8 @@ async fn wrong_method() -> ApiError {
 
 /// Turns away who asks too often.
 async fn throttle(State(app): State<App>, caller: Caller, request: Request, next: Next) -> Response {
-    let spared = app.settings.dev && caller.is_local;
     match app.rates.request(&caller) {
-        Err(throttled) if !spared => ApiError::from(throttled).into_response(),
+        Err(throttled) if !app.spares(&caller) => ApiError::from(throttled).into_response(),
         _ => next.run(request).await,
     }
 }

@@ -48,8 +48,8 @@ pub(crate) async fn upgrade(
     if upgrade.selected_protocol().is_none() {
         return Err(ApiError::NotASocket);
     }
-    let place = app.rates.socket(target.caller.address);
-    let permit = app.sockets.clone().try_acquire_owned().ok().zip(place);
+    let seat = app.socket_seat(&target.caller).ok();
+    let permit = app.sockets.clone().try_acquire_owned().ok().zip(seat);
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES).max_frame_size(MESSAGE_BYTES);
     let span = tracing::Span::current();
     Ok(upgrade.on_upgrade(move |socket| {
@@ -127,11 +127,11 @@ struct Driver {
     resting: Option<(Instant, usize)>,
     stopping: bool,
     _alive: mpsc::Sender<()>,
-    _permit: (OwnedSemaphorePermit, Seat),
+    _permit: (OwnedSemaphorePermit, Option<Seat>),
 }
 
 impl Driver {
-    fn new(app: App, target: Target, socket: WebSocket, permit: (OwnedSemaphorePermit, Seat)) -> Self {
+    fn new(app: App, target: Target, socket: WebSocket, permit: (OwnedSemaphorePermit, Option<Seat>)) -> Self {
         let (sink, incoming) = socket.split();
         let (outgoing, frames) = mpsc::channel(OUTGOING_FRAMES);
         let writing = tokio::spawn(write(sink, frames, app.metrics.clone()));

@@ -113,6 +113,26 @@ pub(crate) async fn what_takes_too_long_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn thousands_of_sockets_that_say_nothing_cost_little() {
+    const THOUSANDS: usize = 2_500;
+    greenlight_server::files::take_all(THOUSANDS);
+    let siege = Siege::begin_with(&["--max-sockets", "4000"]).await;
+    let mut silent = Vec::new();
+    // Some as connections alone, the others as WebSockets that never say hello.
+    for number in 0..THOUSANDS {
+        silent.push(if number % 5 == 0 { siege.connect().await } else { upgrade(&siege).await.0 });
+        if number % 500 == 0 {
+            siege.stands().await;
+        }
+    }
+    siege.stands().await;
+    while let Some(mut stream) = silent.pop() {
+        read_to_end(&mut stream, HELLO_LIMIT).await;
+    }
+    siege.stands().await;
+}
+
+#[tokio::test]
 async fn what_strangers_make_the_server_hold_is_bounded() {
     let siege = Siege::begin().await;
     let mut streams = Vec::new();
