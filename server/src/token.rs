@@ -123,18 +123,11 @@ struct Files {
 impl Place {
     fn files(&self) -> Result<Files, SettingsError> {
         let file = self.config.as_deref().map(FileSettings::read).transpose()?.unwrap_or_default();
-        let data = self.data.clone().or(file.data);
-        let in_data = |find: fn(&std::path::Path) -> PathBuf| {
-            let missing = SettingsError::Missing {
-                name: "the folder of databases",
-                flag: "--data",
-                env: "GREENLIGHT_DATA",
-                key: "data",
-            };
-            data.as_deref().map(find).ok_or(missing)
-        };
-        let tokens = self.tokens.clone().or(file.tokens).map_or_else(|| in_data(token_file_in), Ok)?;
-        let audit = self.audit.clone().or(file.audit).map_or_else(|| in_data(audit_file_in), Ok)?;
+        let data = || FileSettings::data_folder(self.data.as_deref(), self.config.as_deref());
+        let tokens = self.tokens.clone().or(file.tokens);
+        let tokens = tokens.map_or_else(|| data().map(|data| token_file_in(&data)), Ok)?;
+        let audit = self.audit.clone().or(file.audit);
+        let audit = audit.map_or_else(|| data().map(|data| audit_file_in(&data)), Ok)?;
         Ok(Files { tokens, audit })
     }
 }
