@@ -28,6 +28,8 @@ mod making;
 mod online;
 mod options;
 mod outbox;
+#[cfg(not(target_family = "wasm"))]
+pub mod portable;
 mod quarantine;
 mod read;
 #[cfg(not(target_family = "wasm"))]

@@ -50,6 +50,9 @@ pub(crate) mod key {
     pub(crate) const READ_ONLY: &str = "read_only";
     /// Client: up to this version there is no own change above the acknowledgement.
     pub(crate) const SETTLED: &str = "settled";
+    /// Client: marks of the snapshots that were exchanged without a server, the oldest first, with spaces between.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) const MARKS: &str = "marks";
 }
 
 /// A table of changes that are shelved, each with why and since when.
@@ -98,6 +101,19 @@ DELETE FROM greenlight_written;
 DELETE FROM greenlight_quarantine;
 DELETE FROM greenlight_held;
 DELETE FROM greenlight_left_out;
+";
+
+/// Drops what is a client's alone, and keeps its content: what waits on a shelf too.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) const FORGET_MAKER: &str = "
+DELETE FROM greenlight_state WHERE key <> 'schema';
+DELETE FROM greenlight_tag;
+DELETE FROM greenlight_peer;
+DELETE FROM greenlight_bound;
+DELETE FROM greenlight_written;
+UPDATE greenlight_quarantine SET sender = NULL;
+UPDATE greenlight_held SET sender = NULL;
+UPDATE greenlight_left_out SET sender = NULL;
 ";
 
 /// Whether the server last said that this client may only read.

@@ -1,0 +1,160 @@
+//! Taking a snapshot: the database as it was last committed, in a file that belongs to nobody.
+//!
+//! Where in the flow: the first half of a push. Holds writers up while it copies, and readers not at all. Never changes
+//! more in the database than its mark, and leaves the local backup whole or as it was.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
+use super::{content, kind, marks, present, readable_schema, remove_with_logs, set_marks};
+use crate::backup;
+use crate::limits::BACKUP_STEP_PAGES;
+use crate::state::{self, key};
+use crate::tables::tables;
+
+/// What is taken, and where to.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// The database.
+    pub source: &'a Path,
+    /// Where its backup is kept; one that is there is replaced once the new one is whole.
+    pub backup: &'a Path,
+    /// A file for the time being, beside the backup; not there afterwards if [`Taken::file`] is another.
+    pub part: &'a Path,
+    /// Random: what descends from this moment is known by it.
+    pub mark: u64,
+}
+
+/// A snapshot that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The file: a plain database's is the backup itself.
+    pub file: PathBuf,
+    /// What the database was at that moment.
+    pub head: Head,
+    /// The schema's number, or `user_version`.
+    pub schema_version: u64,
+}
+
+/// Takes a snapshot.
+///
+/// # Errors
+/// [`PortableError`]; the database and an older backup are as they were, but for the mark.
+pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> {
+    let writer = Connection::open_with_flags(order.source, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    writer.busy_timeout(BUSY_LIMIT)?;
+    let mark = format!("{:016x}", order.mark);
+    let is_replica = match kind(&writer)? {
+        Kind::Plain => false,
+        Kind::Replica => true,
+        Kind::Snapshot => return Err(PortableError::Snapshot),
+        Kind::Server => return Err(PortableError::Servers),
+        Kind::Unmanaged => return Err(PortableError::Unmanaged),
+    };
+    if is_replica {
+        writer.execute_batch("BEGIN IMMEDIATE")?;
+        set_marks(&writer, marks(&writer)?, &mark)?;
+        writer.execute_batch("COMMIT")?;
+    }
+    watch(Event::Reached(Step::Marked));
+    let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(PortableError::Busy);
+    }
+    watch(Event::Reached(Step::Folded));
+    remove_with_logs(order.part)?;
+    // From here on nobody writes until the copy is complete: it is of one moment, whoever is at work beside it.
+    writer.execute_batch("BEGIN IMMEDIATE")?;
+    copy(order.source, order.part, watch)?;
+    writer.execute_batch("ROLLBACK")?;
+    backup::sync_file(order.part)?;
+    watch(Event::Reached(Step::Copied));
+    std::fs::rename(order.part, order.backup).map_err(backup::fault_of)?;
+    backup::sync_folder(order.backup.parent().unwrap_or(Path::new("")))?;
+    watch(Event::Reached(Step::BackedUp));
+    finish(order, is_replica, &mark, watch)
+}
+
+fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
+    let reader = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    reader.busy_timeout(BUSY_LIMIT)?;
+    backup::create_like(part, &std::fs::metadata(source).map_err(backup::fault_of)?)?;
+    let mut file = Connection::open(part)?;
+    let page: i64 = reader.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let bytes = |pages: i32| u64::try_from(i64::from(pages) * page).unwrap_or(0);
+    let copying = Backup::new(&reader, &mut file)?;
+    loop {
+        match copying.step(BACKUP_STEP_PAGES)? {
+            StepResult::Done => break,
+            StepResult::More => {}
+            _ => return Err(PortableError::Busy),
+        }
+        let progress = copying.progress();
+        watch(Event::Copied(bytes(progress.pagecount - progress.remaining), bytes(progress.pagecount)));
+    }
+    drop(copying);
+    // One file, without a log beside it.
+    Ok(file.execute_batch("PRAGMA journal_mode = DELETE")?)
+}
+
+/// Makes the snapshot of the backup.
+fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> Result<Taken, PortableError> {
+    if !is_replica {
+        let conn = Connection::open_with_flags(order.backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let head = Head::Plain { content: content::digest(&conn)? };
+        let schema_version = super::user_version(&conn)?;
+        watch(Event::Reached(Step::Stripped));
+        return Ok(Taken { file: order.backup.to_owned(), head, schema_version });
+    }
+    copy_bytes(order.backup, order.part)?;
+    let conn = Connection::open_with_flags(order.part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let Present::Replica { version, schema, number, .. } = present(&conn)? else {
+        return Err(PortableError::Unmanaged);
+    };
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    strip(&conn)?;
+    // What was dropped must not be left in free pages either.
+    conn.execute_batch("COMMIT; VACUUM")?;
+    drop(conn);
+    backup::sync_file(order.part)?;
+    watch(Event::Reached(Step::Stripped));
+    let head = Head::Replica { mark: mark.to_owned(), version, schema };
+    Ok(Taken { file: order.part.to_owned(), head, schema_version: number })
+}
+
+/// Not through `fs::copy`, which would hand on a permission to read only, under which nothing could be stripped.
+fn copy_bytes(from: &Path, to: &Path) -> Result<(), PortableError> {
+    backup::create_like(to, &std::fs::metadata(from).map_err(backup::fault_of)?)?;
+    let copied = File::open(from).and_then(|mut from| {
+        let mut to = File::options().write(true).open(to)?;
+        std::io::copy(&mut from, &mut to)
+    });
+    Ok(copied.map(drop).map_err(backup::fault_of)?)
+}
+
+/// Takes away what is its maker's alone: the own site id, what is known of a server, what was sent. What the maker wrote
+/// becomes an author's like any other. Changes that wait on a shelf are content and stay.
+fn strip(conn: &Connection) -> Result<(), PortableError> {
+    let schema = readable_schema(conn)?;
+    let ordinal: i64 = state::one(conn, "SELECT max(ordinal) + 1 FROM crsql_site_id", [], |row| row.get(0))?;
+    let mut wrote = false;
+    for table in tables(&schema) {
+        let sql = format!("UPDATE {} SET site_id = ?1 WHERE site_id = 0", table.clock());
+        wrote |= state::run(conn, &sql, [ordinal])? > 0;
+    }
+    if wrote {
+        state::run(conn, "UPDATE crsql_site_id SET ordinal = ?1 WHERE ordinal = 0", [ordinal])?;
+    } else {
+        state::run(conn, "DELETE FROM crsql_site_id WHERE ordinal = 0", [])?;
+    }
+    conn.execute_batch(state::FORGET_MAKER)?;
+    // cr-sqlite's own note of whom its database has met, which nothing here uses.
+    if state::exists(conn, "SELECT 1 FROM sqlite_schema WHERE name = 'crsql_tracked_peers'", [])? {
+        conn.execute_batch("DELETE FROM crsql_tracked_peers")?;
+    }
+    Ok(state::set(conn, key::ROLE, SNAPSHOT)?)
+}
