@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::home::HomeFlags;
 
+/// How long a connection is tried for, unless said otherwise.
+pub const CONNECT_SECONDS: u32 = 20;
+
 /// Keeps a local SQLite database in step with a Greenlight server.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, about, max_term_width = 100)]
@@ -139,9 +142,17 @@ pub enum SyncCommand {
         #[command(flatten)]
         place: Place,
         /// Give up after so many seconds without a connection.
-        #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+        #[arg(long, default_value_t = CONNECT_SECONDS, value_name = "SECONDS")]
         timeout: u32,
     },
+    /// How the local database and a folder stand to each other. Exit codes: 0 equal, 1 error, 2 wrong arguments,
+    /// 3 foreign or refused, 6 behind, 7 ahead, 8 diverged, 9 busy.
+    Status(Box<SnapshotArguments>),
+    /// Make a folder hold what is here; with a server: as `now`. Exit codes: 0 done or in step, 1 error, 2 wrong
+    /// arguments, 3 refused, 6 behind, 8 diverged, 9 busy.
+    Push(Box<SnapshotArguments>),
+    /// Make the local database hold what a folder holds; with a server: as `now`. Exit codes: as of `push`.
+    Pull(Box<SnapshotArguments>),
     /// Stay connected and keep both in step until interrupted.
     Watch {
         /// Which database and which server.
@@ -150,13 +161,31 @@ pub enum SyncCommand {
     },
 }
 
-/// Which database and which server.
+/// Which database and which remote, and how.
+#[derive(Args, Clone, Debug)]
+pub struct SnapshotArguments {
+    /// The other side's changes are lost where both have moved, or where it is another project.
+    #[arg(long)]
+    pub force: bool,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// As JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Which database and which remote.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Which database and which remote.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// The server's database, for example wss://sync.example.com/shop, or its name in the configuration.
+    /// The remote: a name from the configuration, a path, or wss://sync.example.com/shop. `now` and `watch` need a server.
     #[arg(long, env = "GREENLIGHT_SYNC_REMOTE", value_name = "REMOTE")]
     pub remote: Option<String>,
-    /// The schema file, whose first line is `-- schema: NAME NUMBER`; needed once, and again when it changes.
+    /// The schema file, whose first line is `-- schema: NAME NUMBER`; with a server needed once, and again when it
+    /// changes. A snapshot in a folder that follows a newer schema is refused.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// A file that holds the access token; else the environment variable GREENLIGHT_TOKEN.

@@ -11,10 +11,11 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Address, Chosen};
-use crate::args::{Arguments, Command, Place, SyncCommand};
+use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SyncCommand};
 use crate::clock::wall_ms;
 use crate::home::Home;
 use crate::show::Display;
+use crate::snapshots::{self, Action, Ended};
 use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
 
 /// How long a state that needs somebody must last before `sync now` gives up: a first failed try may heal.
@@ -27,6 +28,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Bundle(command) => return crate::bundle::run(command),
         Command::Init(arguments) => return crate::setup::init(&arguments),
         Command::Remote(command) => return crate::setup::remote(&command),
+    };
+    let command = match snapshot(command) {
+        Ok(Next::Ended(code)) => return code,
+        Ok(Next::Sync(exchange)) => *exchange,
+        Err(error) => {
+            eprintln!("greenlight: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     // A second installation in one process can only be this same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -44,13 +53,44 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-async fn sync(command: SyncCommand) -> Result<Outcome, ClientError> {
+/// What is left to do.
+enum Next {
+    Ended(ExitCode),
+    Sync(Box<Exchange>),
+}
+
+fn exchange(exchange: Exchange) -> Next {
+    Next::Sync(Box::new(exchange))
+}
+
+/// The ways to sync with a server.
+enum Exchange {
+    Now { place: Place, timeout: u32 },
+    Watch { place: Place },
+}
+
+/// Runs what is for folders; with a server, push and pull are the same exchange.
+fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
+    let (action, arguments) = match command {
+        SyncCommand::Now { place, timeout } => return Ok(exchange(Exchange::Now { place, timeout })),
+        SyncCommand::Watch { place } => return Ok(exchange(Exchange::Watch { place })),
+        SyncCommand::Status(arguments) => (Action::Status, arguments),
+        SyncCommand::Push(arguments) => (Action::Push, arguments),
+        SyncCommand::Pull(arguments) => (Action::Pull, arguments),
+    };
+    Ok(match snapshots::run(action, &arguments)? {
+        Ended::Done(code) => Next::Ended(code),
+        Ended::Exchange => exchange(Exchange::Now { place: arguments.place, timeout: CONNECT_SECONDS }),
+    })
+}
+
+async fn sync(command: Exchange) -> Result<Outcome, ClientError> {
     match command {
-        SyncCommand::Now { place, timeout } => {
+        Exchange::Now { place, timeout } => {
             let limit = Duration::from_secs(u64::from(timeout));
             follow(place, |client, display| Box::pin(now(client, display, limit))).await
         }
-        SyncCommand::Watch { place } => follow(place, |client, display| Box::pin(watch(client, display))).await,
+        Exchange::Watch { place } => follow(place, |client, display| Box::pin(watch(client, display))).await,
     }
 }
 
@@ -62,6 +102,7 @@ async fn follow(
 ) -> Result<Outcome, ClientError> {
     let home = Home::find(&place.home)?;
     let remote = live(Chosen::find(&home, place.remote.as_deref())?)?;
+    crate::logs::begin(&home.logs);
     let settings = ClientSettings {
         remote: remote.clone(),
         token: Token::find(place.token_file.as_deref()),

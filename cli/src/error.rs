@@ -65,10 +65,13 @@ pub enum ClientError {
     /// What was named as the remote.
     #[error("{0}")]
     Address(String),
+    /// The remote is a server.
+    #[error("{0}")]
+    Live(String),
     /// The remote is a folder.
     #[error(
-        "the remote {} is a folder, which `now` and `watch` can't speak with; name a server with --remote, as in \
-         wss://sync.example.com/shop", .0.display()
+        "the remote {} is a folder, which `now` and `watch` can't speak with; use `greenlight sync push` and `pull`, or \
+         name a server with --remote, as in wss://sync.example.com/shop", .0.display()
     )]
     NotLive(PathBuf),
     /// The runtime, its thread or the random source can't be had.

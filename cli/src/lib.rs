@@ -10,13 +10,17 @@ mod client;
 mod clock;
 mod command;
 pub mod config;
+pub mod crash;
 mod durable;
 mod error;
 pub mod home;
+mod logs;
 mod remote;
 mod setup;
 mod show;
+mod snapshots;
 mod socket;
+pub mod sync;
 
 pub use client::{Client, ClientSettings};
 pub use command::run;

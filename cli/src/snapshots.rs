@@ -1,0 +1,284 @@
+//! `greenlight sync status|push|pull`: what the library returns, shown.
+//!
+//! Where in the flow: behind the argument parser, above `sync`. Never decides what is done.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use greenlight_store::portable::PortableError;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+use crate::address::{Address, Chosen};
+use crate::args::SnapshotArguments;
+use crate::command::read_schema;
+use crate::home::Home;
+use crate::sync::{self, How, Meta, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
+use crate::{ClientError, Remote, logs};
+
+/// A bar is drawn for what takes longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Digits of a hash that are shown to a person.
+const HASH_DIGITS: usize = 12;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Status,
+    Push,
+    Pull,
+}
+
+/// What came of it, where the remote is a server: its own commands take over.
+pub(crate) enum Ended {
+    Done(ExitCode),
+    /// Push and pull are one there.
+    Exchange,
+}
+
+/// Runs the command.
+pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended, ClientError> {
+    let home = Home::find(&arguments.place.home)?;
+    let chosen = Chosen::find(&home, arguments.place.remote.as_deref())?;
+    let folder = match chosen.address {
+        Address::Folder(folder) => folder,
+        Address::Live(remote) => return live(action, arguments, &remote),
+    };
+    let schema = arguments.place.schema.as_deref().map(read_schema).transpose()?;
+    logs::begin(&home.logs);
+    let config = SyncConfig {
+        local_db: home.db,
+        local_meta: home.sync_meta,
+        lock: home.sync_lock,
+        remote: folder,
+        project: home.project,
+        max_schema: schema.map(|schema| u64::from(schema.id().number)),
+    };
+    let how = How { force: arguments.force, dry_run: arguments.dry_run };
+    let mut bar = Bar::new(arguments.place.quiet);
+    let mut progress = |stage, done, of| bar.show(stage, done, of);
+    let ended = match action {
+        Action::Status => sync::status(&config).and_then(|status| {
+            show(arguments, &status, || describe_status(&status))?;
+            Ok(status_code(&status))
+        }),
+        Action::Push => sync::push(&config, how, &mut progress).and_then(|result| {
+            show(arguments, &result, || describe_push(&result))?;
+            Ok(0)
+        }),
+        Action::Pull => sync::pull(&config, how, &mut progress).and_then(|result| {
+            show(arguments, &result, || describe_pull(&result))?;
+            Ok(0)
+        }),
+    };
+    bar.finish();
+    Ok(Ended::Done(ExitCode::from(ended.unwrap_or_else(|error| {
+        eprintln!("greenlight: {}", explain(&error));
+        error.exit_code()
+    }))))
+}
+
+/// A server always merges: there is nothing to compare, and nothing to force.
+fn live(action: Action, arguments: &SnapshotArguments, remote: &Remote) -> Result<Ended, ClientError> {
+    let shown = remote.shown();
+    if action == Action::Status {
+        return Err(ClientError::Live(format!(
+            "{shown} is a server, whose state is known while connected: `greenlight sync now` brings both in step and \
+             says so, `greenlight sync watch` stays"
+        )));
+    }
+    if arguments.force || arguments.dry_run || arguments.json {
+        return Err(ClientError::Live(format!(
+            "{shown} is a server, which merges what both sides have: --force, --dry-run and --json are for folders. \
+             Leave them out, or use `greenlight sync now`"
+        )));
+    }
+    Ok(Ended::Exchange)
+}
+
+fn show(
+    arguments: &SnapshotArguments,
+    what: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), SyncError> {
+    if arguments.json {
+        let json = serde_json::to_string_pretty(what).map_err(|error| SyncError::System(error.to_string()))?;
+        println!("{json}");
+    } else if !arguments.place.quiet {
+        println!("{}", text());
+    }
+    Ok(())
+}
+
+fn status_code(status: &SyncStatus) -> u8 {
+    match status.status {
+        _ if status.foreign => 3,
+        Relation::Equal => 0,
+        Relation::Behind => 6,
+        Relation::Ahead => 7,
+        Relation::Empty if status.local.db_bytes.is_some() => 7,
+        Relation::Empty => 0,
+        Relation::Diverged => 8,
+    }
+}
+
+fn describe_status(status: &SyncStatus) -> String {
+    let sentence = match status.status {
+        _ if status.foreign => "The remote holds another project. Both ways need --force.",
+        Relation::Equal => "Equal: both hold the same.",
+        Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.",
+        Relation::Behind => "Behind: the remote has changes that are not here. Pull them.",
+        Relation::Diverged => "Diverged: whichever side wins, the other's changes are lost. Push or pull with --force.",
+        Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.",
+        Relation::Empty => "Empty: there is nothing here, and nothing at the remote.",
+    };
+    let mut text = match &status.why {
+        Some(why) => format!("{sentence} ({why})"),
+        None => sentence.to_owned(),
+    };
+    let local = &status.local;
+    text += &match local.db_bytes {
+        Some(bytes) => format!("\n  here    {} ({}, project {})", local.path, HumanBytes(bytes), status.project),
+        None => format!("\n  here    {} (not there, project {})", local.path, status.project),
+    };
+    if let (Some(hash), Some(time), Some(machine)) = (&local.db_hash, &local.last_synced_at, &local.machine) {
+        text += &format!("\n          last exchanged: {}", side(local.generation, hash, None, time, machine));
+    }
+    text += &match &status.remote {
+        Some(meta) => format!("\n  remote  {}\n          {}", status.remote_path, meta_line(meta)),
+        None => format!("\n  remote  {} (nothing there)", status.remote_path),
+    };
+    text
+}
+
+fn meta_line(meta: &Meta) -> String {
+    side(meta.generation, &meta.db_hash, Some(meta.db_bytes), &meta.last_synced_at, &meta.machine)
+}
+
+/// What a file says must not write on the terminal.
+fn side(generation: u64, hash: &str, bytes: Option<u64>, time: &str, machine: &str) -> String {
+    let clean = |text: &str| text.replace(char::is_control, " ");
+    let size = bytes.map_or(String::new(), |bytes| format!(", {}", HumanBytes(bytes)));
+    format!("generation {generation}, {}{size}, pushed {} by {}", short(hash), clean(time), clean(machine))
+}
+
+fn short(hash: &str) -> String {
+    hash.chars().take(HASH_DIGITS).collect()
+}
+
+fn describe_push(result: &SyncResult) -> String {
+    let SyncResult { local_path, remote_path, generation, .. } = result;
+    if result.dry_run {
+        let lost = if result.forced { ", and overwrite what is there" } else { "" };
+        return format!(
+            "Would push {local_path} to {remote_path} as generation {generation}{lost}. Nothing was changed."
+        );
+    }
+    let hash = short(result.db_hash.as_deref().unwrap_or_default());
+    if !result.changed {
+        return format!("Nothing to push: {remote_path} holds the same (generation {generation}, {hash}).");
+    }
+    let size = HumanBytes(result.db_bytes.unwrap_or(0));
+    let backup = result.backup.as_deref().unwrap_or_default();
+    format!(
+        "Pushed {local_path} to {remote_path}: generation {generation}, {hash}, {size}.\nA copy of what was pushed is \
+         kept as {backup}."
+    )
+}
+
+fn describe_pull(result: &SyncResult) -> String {
+    let SyncResult { local_path, remote_path, generation, .. } = result;
+    let hash = short(result.db_hash.as_deref().unwrap_or_default());
+    if result.dry_run {
+        return format!(
+            "Would pull generation {generation}, {hash}, from {remote_path} into {local_path}. Nothing was changed."
+        );
+    }
+    match (result.changed, result.before) {
+        (false, Relation::Ahead) => {
+            format!("Nothing to pull: {local_path} has changes that {remote_path} does not. Push them.")
+        }
+        (false, _) => format!("Nothing to pull: {remote_path} holds the same (generation {generation}, {hash})."),
+        (true, _) => {
+            let size = HumanBytes(result.db_bytes.unwrap_or(0));
+            let kept = match &result.backup {
+                Some(kept) => format!("\nWhat was there before is kept as {kept}."),
+                None => String::new(),
+            };
+            format!("Pulled {remote_path} into {local_path}: generation {generation}, {hash}, {size}.{kept}")
+        }
+    }
+}
+
+/// The sentence, with what to do where SQLite's own does not say it.
+fn explain(error: &SyncError) -> String {
+    match error {
+        SyncError::Local { path, source: PortableError::Damaged(findings) } => format!(
+            "{} is damaged: {}. Nothing was exchanged. Pull with --force, or put {}.bak back",
+            path.display(),
+            findings.join("; "),
+            path.display()
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// A bar on what takes longer than a moment.
+struct Bar {
+    quiet: bool,
+    begun: Instant,
+    shown: Option<(Stage, ProgressBar)>,
+}
+
+impl Bar {
+    fn new(quiet: bool) -> Self {
+        Self { quiet: quiet || !std::io::stderr().is_terminal(), begun: Instant::now(), shown: None }
+    }
+
+    fn show(&mut self, stage: Stage, done: u64, of: u64) {
+        if self.quiet || self.begun.elapsed() < PATIENCE {
+            return;
+        }
+        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != stage) {
+            self.finish();
+            let template = "{prefix} {bar:32} {bytes} of {total_bytes}, {eta} left";
+            let style =
+                ProgressStyle::with_template(template).expect("the template is a constant that a test draws with");
+            let bar = ProgressBar::new(of).with_style(style);
+            bar.set_prefix(match stage {
+                Stage::Copying => "Copying ",
+                Stage::Sending => "Sending ",
+                Stage::Fetching => "Fetching",
+            });
+            self.shown = Some((stage, bar));
+        }
+        if let Some((_, bar)) = &self.shown {
+            bar.set_position(done);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((_, bar)) = self.shown.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_drawn_after_a_moment_and_not_before() {
+        let mut bar = Bar { quiet: false, begun: Instant::now(), shown: None };
+        bar.show(Stage::Copying, 1, 2);
+        assert!(bar.shown.is_none());
+        bar.begun -= PATIENCE;
+        bar.show(Stage::Copying, 1, 2);
+        assert_eq!(bar.shown.as_ref().map(|(stage, bar)| (*stage, bar.position())), Some((Stage::Copying, 1)));
+        bar.show(Stage::Sending, 2, 2);
+        assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some(Stage::Sending));
+        bar.finish();
+        assert!(bar.shown.is_none());
+    }
+}

@@ -1,0 +1,187 @@
+//! Syncing with a remote, as a library: `status`, `push`, `pull`, of which the commands only print what they return.
+//!
+//! Where in the flow: above the remotes. Two families of remotes exist and share nothing but their address:
+//!
+//! * A [`SnapshotRemote`] holds one whole database and what is to be known of it, and answers three things: what is
+//!   there, give it to me, put this in its place if what is there is still what I saw. A folder is one; an object store
+//!   fits the same three.
+//! * A live remote speaks the protocol and always merges, so that there is nothing to compare and nothing to force:
+//!   [`Client`](crate::Client) brings both in step.
+//!
+//! Never merges: of two snapshots one wins, and only where that loses nothing or somebody says so.
+
+mod error;
+mod folder;
+mod judge;
+mod lock;
+mod meta;
+mod pull;
+mod push;
+mod report;
+mod turn;
+
+use std::path::{Path, PathBuf};
+
+use greenlight_store::portable;
+
+pub use self::error::SyncError;
+pub use self::folder::FolderRemote;
+pub use self::judge::Relation;
+pub use self::lock::Holder;
+pub use self::meta::{FORMAT, Meta};
+pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};
+
+use self::judge::Known;
+use self::meta::{Exchanged, LocalMeta};
+
+/// The span of a command: what with what, and once it is known, how both stood.
+macro_rules! span {
+    ($name:literal, $config:expr) => {
+        tracing::info_span!(
+            $name,
+            remote = %$config.remote.display(),
+            project = $config.project,
+            scenario = tracing::field::Empty,
+        )
+    };
+}
+
+/// What is synced with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncConfig {
+    /// The local database.
+    pub local_db: PathBuf,
+    /// Where it is remembered what was exchanged last.
+    pub local_meta: PathBuf,
+    /// The lock against two syncs at once.
+    pub lock: PathBuf,
+    /// The remote's folder.
+    pub remote: PathBuf,
+    /// What the database is a copy of; a remote of another project is foreign.
+    pub project: String,
+    /// The newest schema that whoever uses the database here can handle (a replica's schema number, a plain database's
+    /// `user_version`); `None` takes any.
+    pub max_schema: Option<u64>,
+}
+
+/// A place that holds one snapshot. Whoever implements it promises that, wherever a `replace` is cut off, `fetch` still
+/// gives the snapshot that `meta` tells.
+pub trait SnapshotRemote {
+    /// Where it is, for a person.
+    fn shown(&self) -> String;
+
+    /// What is there; `None` where nothing is yet.
+    ///
+    /// # Errors
+    /// [`SyncError`]: out of reach, or not understood.
+    fn meta(&self) -> Result<Option<Meta>, SyncError>;
+
+    /// Writes the snapshot that `meta` tells of to `target`, which must not exist, checks it by its hash, and has it on
+    /// disk.
+    ///
+    /// # Errors
+    /// [`SyncError`]; then nothing of use is at `target`.
+    fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError>;
+
+    /// Puts the snapshot in `file` in the place of what is there, if that is still `seen`.
+    ///
+    /// # Errors
+    /// [`SyncError::Raced`] if it is not; then, and after any other error, what was there is there.
+    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError>;
+}
+
+/// How the local database and the remote stand to each other. Changes nothing.
+///
+/// # Errors
+/// [`SyncError`].
+pub fn status(config: &SyncConfig) -> Result<SyncStatus, SyncError> {
+    let span = span!("cli.sync.status", config);
+    let _entered = span.enter();
+    let remote = FolderRemote::new(&config.remote);
+    let known = know(config, &remote)?;
+    span.record("scenario", known.relation.word());
+    tracing::info!("looked");
+    Ok(report::status(config, &remote, &known))
+}
+
+/// Makes the remote hold what is here. Without `force` only where that loses nothing; with `dry_run` it only says what
+/// it would do.
+///
+/// # Errors
+/// [`SyncError`]; the remote is as it was, or holds what is here.
+pub fn push(config: &SyncConfig, how: How, progress: Progress<'_>) -> Result<SyncResult, SyncError> {
+    let span = span!("cli.sync.push", config);
+    let _entered = span.enter();
+    let result = push::run(config, how, &span, progress);
+    log(&result);
+    result
+}
+
+/// Makes the local database hold what the remote holds. Without `force` only where that loses nothing.
+///
+/// # Errors
+/// [`SyncError`]; the local database is as it was, or holds what the remote does.
+pub fn pull(config: &SyncConfig, how: How, progress: Progress<'_>) -> Result<SyncResult, SyncError> {
+    let span = span!("cli.sync.pull", config);
+    let _entered = span.enter();
+    let result = pull::run(config, how, &span, progress);
+    log(&result);
+    result
+}
+
+/// How a push or a pull is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// The other side loses where both have moved.
+    pub force: bool,
+    /// Only say what it would do.
+    pub dry_run: bool,
+}
+
+fn log(result: &Result<SyncResult, SyncError>) {
+    match result {
+        Ok(result) => tracing::info!(changed = result.changed, generation = result.generation, "done"),
+        Err(error) => tracing::warn!("{error}"),
+    }
+}
+
+/// Both sides as they are now.
+fn know(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncError> {
+    let there = remote.meta()?;
+    let present = match std::fs::metadata(&config.local_db) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        _ => Some(look(&config.local_db)?),
+    };
+    let memory = LocalMeta::read(&config.local_meta, &config.local_db)?;
+    Ok(judge::judge(present, there, memory, &config.project))
+}
+
+/// The same under the lock: an attempt that arrived before its program died is confirmed first, since what shows it may
+/// change with the next write.
+fn know_and_confirm(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncError> {
+    let known = know(config, remote)?;
+    if let Some(base) = known.base.clone().filter(|_| known.unconfirmed) {
+        remember(config, base, meta::Way::Complete)?;
+    }
+    Ok(known)
+}
+
+fn look(db: &Path) -> Result<portable::Present, SyncError> {
+    portable::look(db).map_err(|source| SyncError::local(db, source))
+}
+
+/// A random number for marks and histories.
+fn random() -> Result<u64, SyncError> {
+    getrandom::u64().map_err(|error| SyncError::System(error.to_string()))
+}
+
+fn remember(config: &SyncConfig, exchanged: Exchanged, attempt: meta::Way) -> Result<(), SyncError> {
+    LocalMeta::remember(&config.local_meta, &config.local_db, exchanged, attempt)
+}
+
+/// A file beside another, with the same name and more.
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}

@@ -1,0 +1,177 @@
+//! What can go wrong between a database and a remote that holds snapshots.
+//!
+//! Where in the flow: at the outer edge; printed once. Every sentence says what happened, what it means and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use greenlight_store::portable::PortableError;
+use thiserror::Error;
+
+use super::lock::Holder;
+
+/// Why a status, a push or a pull did not happen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// Both sides have moved.
+    #[error(
+        "{remote} and {local} have diverged: {why}. Nothing was changed. `{action} --force` overwrites {loses}; the other \
+         way round keeps it"
+    )]
+    Diverged {
+        /// The local database.
+        local: String,
+        /// The remote.
+        remote: String,
+        /// How it is known.
+        why: String,
+        /// `push` or `pull`.
+        action: &'static str,
+        /// What would be lost.
+        loses: &'static str,
+    },
+    /// The remote has moved, and a push would overwrite that.
+    #[error("{remote} has newer changes (generation {generation}, by {machine}). Nothing was changed: pull first")]
+    Behind {
+        /// The remote.
+        remote: String,
+        /// Its generation.
+        generation: u64,
+        /// Who pushed it.
+        machine: String,
+    },
+    /// The remote holds another project, or a snapshot that can't be a later state of what is here.
+    #[error("{remote} holds something else: {why}. Nothing was changed. Name another remote, or --force to replace it")]
+    Foreign {
+        /// The remote.
+        remote: String,
+        /// What it holds.
+        why: String,
+    },
+    /// There is nothing to pull.
+    #[error("there is no snapshot at {0}: `greenlight sync push` makes one; or its folder is not mounted")]
+    NothingThere(String),
+    /// There is nothing to push.
+    #[error("there is no database {}: `greenlight init --schema FILE` makes one, or pull first", .0.display())]
+    NoDatabase(PathBuf),
+    /// Another sync of this home is at work.
+    #[error("another sync is at work: {holder}. Wait until it is done and try again ({} is its lock)", lock.display())]
+    Locked {
+        /// Who.
+        holder: Holder,
+        /// The lock's file.
+        lock: PathBuf,
+    },
+    /// Another machine pushes to the same remote.
+    #[error("{remote} is being written: {holder}. Wait until it is done and try again")]
+    RemoteLocked {
+        /// The remote.
+        remote: String,
+        /// Who.
+        holder: Holder,
+    },
+    /// Another machine has pushed meanwhile.
+    #[error("{0} was pushed to by another machine meanwhile. Nothing was changed: look at the status again")]
+    Raced(String),
+    /// The local database can't be used.
+    #[error("{}: {source}", path.display())]
+    Local {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: PortableError,
+    },
+    /// The remote's snapshot can't be used.
+    #[error("the snapshot at {remote} can't be used: {source}. Nothing was changed here")]
+    Snapshot {
+        /// The remote.
+        remote: String,
+        /// Why.
+        source: PortableError,
+    },
+    /// The snapshot is not what the meta says.
+    #[error(
+        "the snapshot at {remote} is not the one that its meta names ({why}). It is being written, or was not copied \
+         there completely; try again. If that stays so, push again from a machine that has the data. Nothing was changed \
+         here"
+    )]
+    Unfinished {
+        /// The remote.
+        remote: String,
+        /// In which way it differs.
+        why: String,
+    },
+    /// The snapshot follows a newer schema than may be taken.
+    #[error(
+        "the snapshot at {remote} follows schema {found}, and what uses the database here knows {known} at most. Nothing \
+         was changed: update that first"
+    )]
+    NewerSchema {
+        /// The remote.
+        remote: String,
+        /// Its number.
+        found: u64,
+        /// The newest that is known.
+        known: u64,
+    },
+    /// The meta is of a later program.
+    #[error("{place} is of format {format}, which this program does not know: update greenlight. Nothing was changed")]
+    NewerFormat {
+        /// Where.
+        place: String,
+        /// Its format.
+        format: u32,
+    },
+    /// The meta is not understood.
+    #[error("{place} can't be understood: {why}. Nothing was changed")]
+    Meta {
+        /// Where.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// A file here.
+    #[error("{}: {source}. Nothing was replaced", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the remote's.
+    #[error("the remote can't be used: {}: {source}. What was there is there", path.display())]
+    Remote {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system.
+    #[error("the system refused what this needs: {0}")]
+    System(String),
+}
+
+impl SyncError {
+    pub(super) fn local(db: &Path, source: PortableError) -> Self {
+        Self::Local { path: db.to_owned(), source }
+    }
+
+    /// 3 refused, 6 behind, 8 diverged, 9 busy, 1 else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Behind { .. } => 6,
+            Self::Diverged { .. } => 8,
+            Self::Locked { .. } | Self::RemoteLocked { .. } | Self::Raced(_) => 9,
+            Self::Local { source: PortableError::Busy | PortableError::Moved, .. } => 9,
+            Self::Local {
+                source: PortableError::Servers | PortableError::Snapshot | PortableError::Unmanaged, ..
+            }
+            | Self::Foreign { .. }
+            | Self::Snapshot { .. }
+            | Self::NewerSchema { .. }
+            | Self::NewerFormat { .. } => 3,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A folder as a remote: `db.sqlite` and `sync-meta.json`, on a stick, a mount, or a drive that something keeps in step.
+//!
+//! Where in the flow: behind [`SnapshotRemote`]. The meta is the remote's word, and replacing it is the one step that
+//! counts: before it the new snapshot lies beside the old one under the name of its hash, after it that one becomes
+//! `db.sqlite`. A reader looks for the hash's name first, so at every moment there is the snapshot that the meta names.
+//! Never writes into a file that a reader may have open.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::meta::{self, Meta};
+use super::report::{Progress, Stage};
+use super::turn::Turn;
+use super::{SnapshotRemote, SyncError};
+use crate::crash::{self, Point};
+use crate::durable;
+
+/// The snapshot's name.
+const DB: &str = "db.sqlite";
+/// The meta's name.
+const META: &str = "sync-meta.json";
+/// How much is copied at a time, in bytes.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// A folder that holds a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderRemote {
+    folder: PathBuf,
+}
+
+impl FolderRemote {
+    /// The folder need not be there: a push makes it.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where a snapshot is from when it is complete until it becomes `db.sqlite`.
+    fn by_hash(&self, hash: &str) -> PathBuf {
+        self.at(&format!("{DB}.{hash}"))
+    }
+
+    /// Finishes what a push was cut off in, and removes what another one left half-way.
+    fn settle(&self, there: Option<&Meta>) -> Result<(), SyncError> {
+        if let Some(meta) = there {
+            let named = self.by_hash(&meta.db_hash);
+            if named.exists() {
+                rename(&named, &self.at(DB))?;
+                sync(&self.folder)?;
+            }
+        }
+        let entries = std::fs::read_dir(&self.folder).map_err(|source| failed(&self.folder, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| failed(&self.folder, source))?;
+            let name = entry.file_name();
+            let is_rest = name.to_str().and_then(|name| name.strip_prefix(DB)?.strip_prefix('.')).is_some_and(|rest| {
+                let hash = rest.strip_suffix(".part").unwrap_or(rest);
+                hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+            if is_rest {
+                std::fs::remove_file(entry.path()).map_err(|source| failed(&entry.path(), source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything up to the decisive step: the snapshot lies there under its hash, checked and on disk.
+    fn lay_down(&self, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+        let named = self.by_hash(&meta.db_hash);
+        let part = self.at(&format!("{DB}.{}.part", meta.db_hash));
+        let laid = copy(file, &part, meta.db_bytes, &mut |done, of| {
+            progress(Stage::Sending, done, of);
+            if done * 2 >= of {
+                crash::point(Point::RemoteHalf);
+            }
+        })
+        .and_then(|()| {
+            crash::point(Point::RemoteCopied);
+            // Read again from where it is now: what a bad stick made of it is found here and not at the pull.
+            let (hash, bytes) = hash_of(&part).map_err(|source| failed(&part, source))?;
+            if (&hash, bytes) != (&meta.db_hash, meta.db_bytes) {
+                let why = "what was written there reads otherwise".to_owned();
+                return Err(SyncError::Unfinished { remote: self.shown(), why });
+            }
+            rename(&part, &named)?;
+            sync(&self.folder)
+        });
+        laid.inspect_err(|_| {
+            // Of a remote that is gone nothing can be removed; the next push does.
+            drop(std::fs::remove_file(&part));
+        })
+    }
+}
+
+impl SnapshotRemote for FolderRemote {
+    fn shown(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    fn meta(&self) -> Result<Option<Meta>, SyncError> {
+        let path = self.at(META);
+        match meta::read_limited(&path) {
+            Ok(bytes) => Meta::parse(&bytes, &path.display().to_string()).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if self.at(DB).exists() {
+                    let why = format!("there is a {DB}, and no {META} beside it that says what it is; move it away");
+                    return Err(SyncError::Meta { place: self.shown(), why });
+                }
+                Ok(None)
+            }
+            Err(source) => Err(failed(&path, source)),
+        }
+    }
+
+    fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
+        let named = self.by_hash(&meta.db_hash);
+        let source = match File::open(&named) {
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.at(DB)),
+            opened => opened,
+        };
+        let unfinished = |why: String| SyncError::Unfinished { remote: self.shown(), why };
+        let mut source = match source {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(unfinished(format!("there is no {DB}"))),
+            source => source.map_err(|source| failed(&self.at(DB), source))?,
+        };
+        let bytes = source.metadata().map_err(|source| failed(&self.at(DB), source))?.len();
+        if bytes != meta.db_bytes {
+            return Err(unfinished(format!("it has {bytes} bytes instead of {}", meta.db_bytes)));
+        }
+        let here = |source| SyncError::File { path: target.to_owned(), source };
+        let mut file = OpenOptions::new().create_new(true).write(true).open(target).map_err(here)?;
+        let mut hash = Sha256::new();
+        let mut done = 0;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = source.read(&mut piece).map_err(|source| failed(&self.at(DB), source))?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+            file.write_all(&piece[..read]).map_err(here)?;
+            done += read as u64;
+            progress(Stage::Fetching, done, bytes);
+        }
+        file.sync_all().map_err(here)?;
+        let hash = hex(&hash.finalize());
+        if hash != meta.db_hash {
+            return Err(unfinished(format!("its hash is {hash} instead of {}", meta.db_hash)));
+        }
+        Ok(())
+    }
+
+    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+        std::fs::create_dir_all(&self.folder).map_err(|source| failed(&self.folder, source))?;
+        let turn = Turn::take(&self.folder, &self.shown())?;
+        crash::point(Point::RemoteLocked);
+        let is_seen = |there: &Option<Meta>| match (there, seen) {
+            (None, None) => true,
+            (Some(there), Some(seen)) => there.is_same(seen),
+            _ => false,
+        };
+        let there = self.meta()?;
+        if !is_seen(&there) {
+            return Err(SyncError::Raced(self.shown()));
+        }
+        self.settle(there.as_ref())?;
+        self.lay_down(file, meta, progress)?;
+        crash::point(Point::RemoteNamed);
+        let named = self.by_hash(&meta.db_hash);
+        if !turn.is_held() || !is_seen(&self.meta()?) {
+            drop(std::fs::remove_file(&named));
+            return Err(SyncError::Raced(self.shown()));
+        }
+        let path = self.at(META);
+        if let Err(source) = durable::write(&path, &meta::to_json(meta)?) {
+            // Only where the meta certainly does not name it: what can't be read may be the new one.
+            if self.meta().is_ok_and(|there| is_seen(&there)) {
+                drop(std::fs::remove_file(&named));
+            }
+            return Err(failed(&path, source));
+        }
+        crash::point(Point::RemoteMeta);
+        // Done already. Should this fail, readers find it by its hash, and the next push finishes it.
+        if let Err(error) = rename(&named, &self.at(DB)).and_then(|()| sync(&self.folder)) {
+            tracing::warn!("the snapshot keeps the name of its hash for now: {error}");
+        }
+        crash::point(Point::RemotePlaced);
+        Ok(())
+    }
+}
+
+/// Copies to a new file and has it on disk.
+fn copy(from: &Path, to: &Path, of: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<(), SyncError> {
+    let here = |source| SyncError::File { path: from.to_owned(), source };
+    let mut source = File::open(from).map_err(here)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(to).map_err(|e| failed(to, e))?;
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut done = 0;
+    loop {
+        let read = source.read(&mut piece).map_err(here)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all(&piece[..read]).map_err(|source| failed(to, source))?;
+        done += read as u64;
+        progress(done, of);
+    }
+    file.sync_all().map_err(|source| failed(to, source))
+}
+
+/// A file's SHA-256 and length.
+pub(super) fn hash_of(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((hex(&hash.finalize()), bytes));
+        }
+        hash.update(&piece[..read]);
+        bytes += read as u64;
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), SyncError> {
+    std::fs::rename(from, to).map_err(|source| failed(to, source))
+}
+
+fn sync(folder: &Path) -> Result<(), SyncError> {
+    durable::sync_folder(folder).map_err(|source| failed(folder, source))
+}
+
+fn failed(path: &Path, source: io::Error) -> SyncError {
+    SyncError::Remote { path: path.to_owned(), source }
+}

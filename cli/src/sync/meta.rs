@@ -1,0 +1,187 @@
+//! `sync-meta.json`: what a remote says of its snapshot, and what this machine remembers of its exchanges.
+//!
+//! Where in the flow: read before anything is compared, written last. Never holds what only one machine may know in the
+//! remote's.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use greenlight_store::portable::Head;
+use serde::{Deserialize, Serialize};
+
+use super::SyncError;
+use crate::durable;
+
+/// The version of the format, in both files.
+pub const FORMAT: u32 = 1;
+/// The longest meta that is read, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// Histories that are remembered; the one exchanged longest ago is forgotten first.
+const MAX_HISTORIES: usize = 1_000;
+
+/// What a remote says of its snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Random, the same from the first push on: two remotes with the same one are copies of each other. 32 hexadecimal
+    /// digits.
+    pub history: String,
+    /// One more with each push.
+    pub generation: u64,
+    /// SHA-256 of the snapshot, 64 hexadecimal digits.
+    pub db_hash: String,
+    /// Its length.
+    pub db_bytes: u64,
+    /// When it was pushed, RFC 3339, UTC.
+    pub last_synced_at: String,
+    /// The host name of the machine that pushed it.
+    pub machine: String,
+    /// The schema's number, or a plain database's `user_version`.
+    pub schema_version: u64,
+    /// What it is a copy of.
+    pub project: String,
+}
+
+impl Meta {
+    /// Whether it is the same snapshot of the same history.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.history, self.generation, &self.db_hash) == (&other.history, other.generation, &other.db_hash)
+    }
+
+    /// Reads what a remote says. `shown` names it in errors.
+    pub(super) fn parse(bytes: &[u8], shown: &str) -> Result<Self, SyncError> {
+        let unclear = |why: String| SyncError::Meta { place: shown.to_owned(), why };
+        let format = Format::read(bytes).map_err(unclear)?;
+        if format > FORMAT {
+            return Err(SyncError::NewerFormat { place: shown.to_owned(), format });
+        }
+        let meta: Self = serde_json::from_slice(bytes).map_err(|error| unclear(error.to_string()))?;
+        let is_hash = |text: &str, digits: usize| {
+            text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        // The hash becomes part of a file's name.
+        if !is_hash(&meta.db_hash, 64) || !is_hash(&meta.history, 32) {
+            return Err(unclear("a hash in it is none".to_owned()));
+        }
+        Ok(meta)
+    }
+}
+
+/// The part of both files that is read first.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Format {
+    fn read(bytes: &[u8]) -> Result<u32, String> {
+        serde_json::from_slice::<Self>(bytes).map(|read| read.format).map_err(|error| error.to_string())
+    }
+}
+
+/// A snapshot that was exchanged, and what the local database was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Exchanged {
+    #[serde(flatten)]
+    pub(super) meta: Meta,
+    /// Where it was, for a person.
+    pub(super) remote: String,
+    pub(super) head: Head,
+}
+
+/// Which way an exchange goes that is not known to be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Push,
+    Pull,
+    Complete,
+}
+
+/// What is remembered of one history. An attempt is written down before its decisive step and becomes `last` after it:
+/// whoever is killed in between finds out by what is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Memory {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Exchanged>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pushing: Option<Exchanged>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pulling: Option<Exchanged>,
+}
+
+/// What this machine remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LocalMeta {
+    format: u32,
+    /// Whose memory it is; relative to the folder of this file where it lies below.
+    database: PathBuf,
+    /// By history.
+    histories: BTreeMap<String, Memory>,
+}
+
+impl LocalMeta {
+    /// Reads the file. One that is not there, or tells of another database, remembers nothing.
+    pub(super) fn read(file: &Path, db: &Path) -> Result<Self, SyncError> {
+        let empty = Self { format: FORMAT, database: name_of(db, file), histories: BTreeMap::new() };
+        let shown = || file.display().to_string();
+        let bytes = match read_limited(file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(empty),
+            bytes => bytes.map_err(|source| SyncError::File { path: file.to_owned(), source })?,
+        };
+        let unclear = |why: String| SyncError::Meta { place: shown(), why };
+        let format = Format::read(&bytes).map_err(unclear)?;
+        if format > FORMAT {
+            return Err(SyncError::NewerFormat { place: shown(), format });
+        }
+        let meta: Self = serde_json::from_slice(&bytes).map_err(|error| unclear(error.to_string()))?;
+        Ok(if meta.database == empty.database { meta } else { empty })
+    }
+
+    /// What is remembered of a history.
+    pub(super) fn of(&self, history: &str) -> Memory {
+        self.histories.get(history).cloned().unwrap_or_default()
+    }
+
+    /// Writes an exchange down.
+    pub(super) fn remember(file: &Path, db: &Path, exchanged: Exchanged, way: Way) -> Result<(), SyncError> {
+        let mut meta = Self::read(file, db)?;
+        let memory = meta.histories.entry(exchanged.meta.history.clone()).or_default();
+        match way {
+            Way::Push => memory.pushing = Some(exchanged),
+            Way::Pull => memory.pulling = Some(exchanged),
+            Way::Complete => *memory = Memory { last: Some(exchanged), ..Memory::default() },
+        }
+        while meta.histories.len() > MAX_HISTORIES {
+            let time = |memory: &Memory| memory.last.as_ref().map(|last| last.meta.last_synced_at.clone());
+            let oldest = meta.histories.iter().min_by_key(|(_, memory)| time(memory)).map(|(name, _)| name.clone());
+            oldest.map(|name| meta.histories.remove(&name));
+        }
+        let bytes = to_json(&meta)?;
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| SyncError::File { path: folder.to_owned(), source })?;
+        }
+        durable::write(file, &bytes).map_err(|source| SyncError::File { path: file.to_owned(), source })
+    }
+}
+
+/// With a newline at the end, as people like their files.
+pub(super) fn to_json(what: &impl Serialize) -> Result<Vec<u8>, SyncError> {
+    let mut bytes = serde_json::to_vec_pretty(what).map_err(|error| SyncError::System(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads a file that is short, or no meta.
+pub(super) fn read_limited(file: &Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(file)?.len() > MAX_BYTES {
+        let why = format!("it is longer than {MAX_BYTES} bytes");
+        return Err(std::io::Error::new(ErrorKind::InvalidData, why));
+    }
+    std::fs::read(file)
+}
+
+fn name_of(db: &Path, file: &Path) -> PathBuf {
+    file.parent().and_then(|folder| db.strip_prefix(folder).ok()).unwrap_or(db).to_owned()
+}

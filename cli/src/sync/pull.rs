@@ -1,0 +1,157 @@
+//! A pull: the local database is made to hold what the remote holds.
+//!
+//! Where in the flow: the snapshot is fetched beside the database, checked, made this machine's own, and takes the
+//! database's place in one step; what was there before is kept. Never touches the database before all of that is done.
+
+use std::path::{Path, PathBuf};
+
+use greenlight_store::portable::{Event, Fit, Found, Head, Present, Swap, examine, fit, swap};
+
+use greenlight_store::{Location, Options};
+
+use super::judge::{Known, Relation};
+use super::lock::HomeLock;
+use super::meta::{Exchanged, Meta, Way};
+use super::report::{self, Progress, SyncResult};
+use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, beside, know_and_confirm, random, remember};
+use crate::clock::wall_ms;
+use crate::crash::{self, Point};
+
+pub(super) fn run(
+    config: &SyncConfig,
+    how: How,
+    span: &tracing::Span,
+    progress: Progress<'_>,
+) -> Result<SyncResult, SyncError> {
+    let _lock = HomeLock::take(&config.lock)?;
+    let remote = FolderRemote::new(&config.remote);
+    let known = know_and_confirm(config, &remote)?;
+    span.record("scenario", known.relation.word());
+    let result = report::result("pull", config, &remote, known.relation);
+    let Some(there) = &known.there else { return Err(SyncError::NothingThere(remote.shown())) };
+    let result = result.with(there);
+    if let Some(why) = &known.foreign
+        && !how.force
+    {
+        return Err(SyncError::Foreign { remote: remote.shown(), why: why.clone() });
+    }
+    match known.relation {
+        Relation::Equal if known.foreign.is_none() => return Ok(result),
+        Relation::Ahead if !how.force => return Ok(result),
+        Relation::Diverged if !how.force => {
+            return Err(SyncError::Diverged {
+                local: config.local_db.display().to_string(),
+                remote: remote.shown(),
+                why: known.why.clone().unwrap_or_default(),
+                action: "greenlight sync pull",
+                loses: "what is here (it is kept as .before-pull)",
+            });
+        }
+        _ => {}
+    }
+    is_known(config, &remote, there.schema_version)?;
+    let forced = known.relation != Relation::Behind || known.foreign.is_some();
+    let result = SyncResult { changed: true, forced, ..result };
+    if how.dry_run {
+        return Ok(SyncResult { dry_run: true, ..result });
+    }
+    let part = beside(&config.local_db, ".pull-part");
+    let placed = carry_out(config, &remote, &known, there, how, &part, progress);
+    if placed.is_err() {
+        // What can't be removed takes space, and is written over by the next pull.
+        drop(clear(&part));
+    }
+    Ok(SyncResult { backup: placed?, ..result })
+}
+
+/// Whether whoever uses the database here can handle the schema.
+fn is_known(config: &SyncConfig, remote: &FolderRemote, found: u64) -> Result<(), SyncError> {
+    match config.max_schema {
+        Some(known) if found > known => Err(SyncError::NewerSchema { remote: remote.shown(), found, known }),
+        _ => Ok(()),
+    }
+}
+
+fn carry_out(
+    config: &SyncConfig,
+    remote: &FolderRemote,
+    known: &Known,
+    there: &Meta,
+    how: How,
+    part: &Path,
+    progress: Progress<'_>,
+) -> Result<Option<String>, SyncError> {
+    let file = |source| SyncError::File { path: part.to_owned(), source };
+    if let Some(folder) = config.local_db.parent() {
+        std::fs::create_dir_all(folder).map_err(file)?;
+    }
+    clear(part)?;
+    remote.fetch(there, part, progress)?;
+    crash::point(Point::Fetched);
+    let snapshot = |source| SyncError::Snapshot { remote: remote.shown(), source };
+    let found = examine(part).map_err(snapshot)?;
+    is_known(config, remote, found.schema_version)?;
+    if !how.force {
+        is_alike(&found, known.present.as_ref()).map_err(|why| SyncError::Foreign { remote: remote.shown(), why })?;
+    }
+    let mut watch = |event| {
+        if let Event::Reached(step) = event {
+            crash::point(step.into());
+        }
+    };
+    let local = |source| SyncError::local(&config.local_db, source);
+    let mut system =
+        Options::system(Location::Memory, wall_ms).map_err(|error| SyncError::System(error.to_string()))?;
+    let order = Fit {
+        file: part,
+        present: known.present.as_ref().map(|_| config.local_db.as_path()),
+        mark: random()?,
+        continues: known.relation == Relation::Behind,
+        random: &mut *system.random,
+    };
+    let head: Head = fit(order, &mut watch).map_err(local)?;
+    let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head };
+    remember(config, exchanged.clone(), Way::Pull)?;
+    crash::point(Point::Attempted);
+    let kept = beside(&config.local_db, ".before-pull");
+    let expected = if how.force { None } else { known.present.as_ref() };
+    let order = Swap { ready: part, target: &config.local_db, kept: &kept, expected };
+    let was_there = swap(&order, &mut watch).map_err(local)?;
+    remember(config, exchanged, Way::Complete)?;
+    crash::point(Point::Remembered);
+    Ok(was_there.then(|| kept.display().to_string()))
+}
+
+/// Whether a snapshot can be a later state of what is here.
+fn is_alike(found: &Found, present: Option<&Present>) -> Result<(), String> {
+    match (present, &found.schema) {
+        (None, _) | (Some(Present::Plain { .. }), None) => Ok(()),
+        (Some(Present::Replica { schema, .. }), Some(theirs)) if schema.split(' ').next() == Some(theirs.as_str()) => {
+            Ok(())
+        }
+        (Some(Present::Replica { schema, .. }), Some(theirs)) => {
+            let ours = schema.split(' ').next().unwrap_or_default();
+            Err(format!("it follows schema `{theirs}`, and the database here follows `{ours}`"))
+        }
+        (Some(Present::Replica { .. }), None) => {
+            Err("it is a plain SQLite database, and the one here is Greenlight's".to_owned())
+        }
+        (Some(Present::Plain { .. }), Some(_)) => {
+            Err("it is a database of Greenlight's, and the one here is a plain SQLite database".to_owned())
+        }
+    }
+}
+
+/// Removes what a pull that was cut off left, logs of it too: they must not be played into the next one.
+fn clear(part: &Path) -> Result<(), SyncError> {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let path: PathBuf = beside(part, ending);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(SyncError::File { path, source: error });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! A push: the remote is made to hold what is here.
+//!
+//! Where in the flow: the local database is copied while nobody writes, the copy goes to the remote, and what was
+//! exchanged is written down before the step that decides and after it. Never overwrites what it did not see.
+
+use greenlight_store::portable::{Event, Take, take};
+
+use super::folder::hash_of;
+use super::judge::{Known, Relation};
+use super::lock::{HomeLock, machine, now};
+use super::meta::{Exchanged, FORMAT, Meta, Way};
+use super::report::{self, Progress, Stage, SyncResult};
+use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use crate::crash::{self, Point};
+
+pub(super) fn run(
+    config: &SyncConfig,
+    how: How,
+    span: &tracing::Span,
+    progress: Progress<'_>,
+) -> Result<SyncResult, SyncError> {
+    let _lock = HomeLock::take(&config.lock)?;
+    let remote = FolderRemote::new(&config.remote);
+    let known = know_and_confirm(config, &remote)?;
+    span.record("scenario", known.relation.word());
+    let result = report::result("push", config, &remote, known.relation);
+    if known.present.is_none() {
+        return Err(SyncError::NoDatabase(config.local_db.clone()));
+    }
+    if let Some(unchanged) = settled(config, &remote, &known, how, &result)? {
+        return Ok(unchanged);
+    }
+    let generation = known.there.as_ref().map_or(0, |there| there.generation) + 1;
+    let forced = matches!(known.relation, Relation::Behind | Relation::Diverged) || known.foreign.is_some();
+    let result = SyncResult { changed: true, forced, generation, ..result };
+    if how.dry_run {
+        return Ok(SyncResult { dry_run: true, ..result });
+    }
+    let (meta, backup) = carry_out(config, &remote, &known, generation, progress)?;
+    Ok(SyncResult { backup: Some(backup), ..result.with(&meta) })
+}
+
+/// What needs no push, or may not have one.
+fn settled(
+    config: &SyncConfig,
+    remote: &FolderRemote,
+    known: &Known,
+    how: How,
+    result: &SyncResult,
+) -> Result<Option<SyncResult>, SyncError> {
+    let Some(there) = &known.there else { return Ok(None) };
+    if how.force && (known.foreign.is_some() || known.relation != Relation::Equal) {
+        return Ok(None);
+    }
+    if let Some(why) = &known.foreign {
+        return Err(SyncError::Foreign { remote: remote.shown(), why: why.clone() });
+    }
+    match known.relation {
+        Relation::Equal => Ok(Some(result.clone().with(there))),
+        Relation::Behind => Err(SyncError::Behind {
+            remote: remote.shown(),
+            generation: there.generation,
+            machine: there.machine.clone(),
+        }),
+        Relation::Diverged => Err(SyncError::Diverged {
+            local: config.local_db.display().to_string(),
+            remote: remote.shown(),
+            why: known.why.clone().unwrap_or_default(),
+            action: "greenlight sync push",
+            loses: "what is there",
+        }),
+        Relation::Ahead | Relation::Empty => Ok(None),
+    }
+}
+
+fn carry_out(
+    config: &SyncConfig,
+    remote: &FolderRemote,
+    known: &Known,
+    generation: u64,
+    progress: Progress<'_>,
+) -> Result<(Meta, String), SyncError> {
+    let backup = super::beside(&config.local_db, ".bak");
+    let part = super::beside(&config.local_db, ".push-part");
+    let order = Take { source: &config.local_db, backup: &backup, part: &part, mark: random()? };
+    let taken = take(&order, &mut |event| match event {
+        Event::Reached(step) => crash::point(step.into()),
+        Event::Copied(done, of) => progress(Stage::Copying, done, of),
+    })
+    .map_err(|source| SyncError::local(&config.local_db, source))?;
+    let (db_hash, db_bytes) =
+        hash_of(&taken.file).map_err(|source| SyncError::File { path: taken.file.clone(), source })?;
+    let history = match &known.there {
+        // Another project's history ends here.
+        Some(there) if known.foreign.is_none() => there.history.clone(),
+        _ => format!("{:016x}{:016x}", random()?, random()?),
+    };
+    let meta = Meta {
+        format: FORMAT,
+        history,
+        generation,
+        db_hash,
+        db_bytes,
+        last_synced_at: now(),
+        machine: machine(),
+        schema_version: taken.schema_version,
+        project: config.project.clone(),
+    };
+    let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head };
+    remember(config, exchanged.clone(), Way::Push)?;
+    crash::point(Point::Attempted);
+    remote.replace(known.there.as_ref(), &taken.file, &meta, progress)?;
+    remember(config, exchanged, Way::Complete)?;
+    crash::point(Point::Remembered);
+    if taken.file == part {
+        // One that can't be removed takes space, and is written over by the next push.
+        drop(std::fs::remove_file(&part));
+    }
+    Ok((meta, backup.display().to_string()))
+}

@@ -1,0 +1,229 @@
+//! A machine's turn to write into a remote's folder: a lock file with a lifetime, since network folders have no locks.
+//!
+//! Where in the flow: taken by a push, before the remote is looked at for the last time. What it promises: two machines
+//! that see the same folder don't push at once, and one that died is not waited for longer than its lock's lifetime.
+//! What it can't: a folder that something else copies from machine to machine later. There each push is compared with
+//! what was seen, and readers find by the hash what does not fit together.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::SyncError;
+use super::lock::{Holder, MAX_BYTES};
+
+/// A lock that was not renewed for so long is of a machine that is gone.
+pub(super) const LIFETIME: Duration = Duration::from_secs(120);
+/// How often its holder renews it.
+const RENEW: Duration = Duration::from_secs(20);
+/// The lock's name in the folder.
+const NAME: &str = "sync.lock";
+
+/// What is in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Text {
+    #[serde(flatten)]
+    holder: Holder,
+    /// Random: whose it is.
+    token: String,
+    /// Where process numbers mean the same: this start of this system, and its view of processes.
+    here: Option<String>,
+    /// In seconds, so that whoever reads it knows when it ends.
+    lifetime: u64,
+}
+
+/// Held while a remote's folder is written.
+#[derive(Debug)]
+pub(super) struct Turn {
+    path: PathBuf,
+    token: String,
+    stop: Option<Sender<()>>,
+    renewing: Option<JoinHandle<()>>,
+}
+
+impl Turn {
+    /// Takes the lock, or says who has it. One that is stale is taken over.
+    pub(super) fn take(folder: &Path, shown: &str) -> Result<Self, SyncError> {
+        let path = folder.join(NAME);
+        let failed = |source| SyncError::Remote { path: path.clone(), source };
+        let token = format!("{:016x}", super::random()?);
+        let text = Text { holder: Holder::this(), token: token.clone(), here: here(), lifetime: LIFETIME.as_secs() };
+        let bytes = super::meta::to_json(&text)?;
+        for _ in 0..2 {
+            match OpenOptions::new().create_new(true).write(true).open(&path) {
+                Ok(mut file) => {
+                    if let Err(source) = file.write_all(&bytes).and_then(|()| file.sync_all()) {
+                        // One without its text is nobody's, and goes with its lifetime at the latest.
+                        drop(std::fs::remove_file(&path));
+                        return Err(failed(source));
+                    }
+                    return Ok(Self::renewed(path, token, file, bytes));
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => take_away_stale(folder, &path, shown)?,
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        Err(SyncError::Raced(shown.to_owned()))
+    }
+
+    fn renewed(path: PathBuf, token: String, mut file: File, bytes: Vec<u8>) -> Self {
+        let (stop, stopped) = channel();
+        // Written again as it is: the time that the file gets is the file system's own, whose clock all share.
+        let renew = move || {
+            while stopped.recv_timeout(RENEW) == Err(RecvTimeoutError::Timeout) {
+                let renewed = file.rewind().and_then(|()| file.write_all(&bytes)).and_then(|()| file.sync_all());
+                if let Err(error) = renewed {
+                    tracing::warn!("the lock of the remote can't be renewed: {error}");
+                }
+            }
+        };
+        // Without the thread the lock lasts for its lifetime, and is looked at before the decisive step.
+        let renewing = std::thread::Builder::new().name("greenlight-turn".to_owned()).spawn(renew).ok();
+        Self { path, token, stop: Some(stop), renewing }
+    }
+
+    /// Whether it is still this process's turn: a machine that slept may have been given up.
+    pub(super) fn is_held(&self) -> bool {
+        read(&self.path).is_ok_and(|text| text.is_some_and(|text| text.token == self.token))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(renewing) = self.renewing.take() {
+            // It can't panic, and what it held is let go of either way.
+            drop(renewing.join());
+        }
+        if self.is_held() {
+            // One that can't be removed is stale once its lifetime is over.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Removes a lock whose holder is gone; else says who that is.
+fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncError> {
+    let failed = |source| SyncError::Remote { path: path.to_owned(), source };
+    let text = match read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(failed)?,
+    };
+    let is_gone =
+        text.as_ref().is_some_and(|text| text.here.is_some() && text.here == here() && !lives(text.holder.pid));
+    if !is_gone && age(folder, path).map_err(failed)? < LIFETIME {
+        let unknown = || "unknown".to_owned();
+        let nobody = Holder { pid: 0, machine: unknown(), since: unknown(), command: unknown() };
+        let holder = text.map_or(nobody, |text| text.holder);
+        return Err(SyncError::RemoteLocked { remote: shown.to_owned(), holder });
+    }
+    // By a name of one's own: of two who find it stale one gets it, and the other begins again.
+    let aside = folder.join(format!("{NAME}.{:016x}", super::random()?));
+    match std::fs::rename(path, &aside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(failed(source)),
+        Ok(()) => std::fs::remove_file(&aside).map_err(failed),
+    }
+}
+
+/// How long ago it was written, by the clock of the file system: a file is made to ask it.
+fn age(folder: &Path, path: &Path) -> io::Result<Duration> {
+    let probe = tempfile::NamedTempFile::new_in(folder)?;
+    let now = probe.as_file().metadata()?.modified()?;
+    let written = std::fs::metadata(path)?.modified()?;
+    Ok(now.duration_since(written).unwrap_or_default())
+}
+
+fn read(path: &Path) -> io::Result<Option<Text>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text).ok())
+}
+
+/// This start of this system and its view of processes; nothing where the system doesn't tell.
+fn here() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let view = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), view.display()))
+}
+
+#[cfg(unix)]
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Whoever may not be signalled lives.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn lives(_: u32) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn locked(folder: &Path) -> bool {
+        matches!(Turn::take(folder, "it"), Err(SyncError::RemoteLocked { .. }))
+    }
+
+    fn write(folder: &Path, text: &Text) {
+        std::fs::write(folder.join(NAME), serde_json::to_vec(text).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn one_at_a_time_and_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let turn = Turn::take(folder.path(), "it").unwrap();
+        assert!(turn.is_held());
+        assert!(locked(folder.path()));
+        drop(turn);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(Turn::take(folder.path(), "it").unwrap());
+    }
+
+    #[test]
+    fn of_another_machine_it_lasts_for_its_lifetime() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text =
+            Text { holder: Holder::this(), token: "1".into(), here: Some("elsewhere".into()), lifetime: 120 };
+        text.holder.pid = i32::MAX as u32;
+        write(folder.path(), &text);
+        assert!(locked(folder.path()), "no process of this machine says anything of another's");
+        let file = File::options().write(true).open(folder.path().join(NAME)).unwrap();
+        file.set_modified(SystemTime::now() - LIFETIME + Duration::from_secs(30)).unwrap();
+        assert!(locked(folder.path()));
+        file.set_modified(SystemTime::now() - LIFETIME - Duration::from_secs(1)).unwrap();
+        let turn = Turn::take(folder.path(), "it").unwrap();
+        assert!(turn.is_held());
+    }
+
+    #[test]
+    fn of_a_process_that_is_gone_here_it_is_stale_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = Text { holder: Holder::this(), token: "1".into(), here: here(), lifetime: 120 };
+        write(folder.path(), &text);
+        assert!(locked(folder.path()), "this process lives");
+        text.holder.pid = i32::MAX as u32;
+        write(folder.path(), &text);
+        assert!(Turn::take(folder.path(), "it").unwrap().is_held());
+    }
+
+    #[test]
+    fn who_lost_it_knows_and_leaves_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let turn = Turn::take(folder.path(), "it").unwrap();
+        std::fs::remove_file(folder.path().join(NAME)).unwrap();
+        let other = Turn::take(folder.path(), "it").unwrap();
+        assert!(!turn.is_held());
+        drop(turn);
+        assert!(other.is_held());
+    }
+}

@@ -1,0 +1,177 @@
+//! Remotes and homes that are full, read-only or gone. Root writes anywhere: the program runs as nobody, or with a limit.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::fixture::{Machine, books, each, names, said};
+
+fn allow(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Files that it writes may have so many kibibytes; beyond, writes fail as on a full disk.
+fn limited(machine: &Machine, words: &[&str], kibibytes: u64) -> Output {
+    let command = machine.command(&[]);
+    let mut shell = Command::new("bash");
+    // Ignored, the signal becomes an error.
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"")]);
+    shell.arg(command.get_program()).args(words).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.output().unwrap()
+}
+
+/// Runs with a file system of its own in the remote's place, which holds what is there and has so many kibibytes in all;
+/// what is left there is in `after` then.
+fn in_small_remote(machine: &Machine, words: &[&str], kibibytes: u64) -> Output {
+    let command = machine.command(&[]);
+    let script = format!(
+        "mkdir saved && cp -a remote/. saved && mount -t tmpfs -o size={kibibytes}k tmpfs remote && cp -a saved/. remote \
+         && rm -r saved || exit 99; \"$0\" \"$@\"; code=$?; rm -rf after; mkdir after && cp -a remote/. after && exit $code"
+    );
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--map-root-user", "--mount", "bash", "-c", &script]).arg(command.get_program()).args(words);
+    unshare.current_dir(machine.home.parent().unwrap());
+    unshare.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = unshare.output().unwrap();
+    assert!(!said(&output).contains("unshare:") && output.status.code() != Some(99), "no disk: {}", said(&output));
+    output
+}
+
+fn write_much(machine: &Machine) {
+    for number in 0..50 {
+        machine.write(&format!("{number} {}", "x".repeat(20_000)));
+    }
+}
+
+#[test]
+fn a_full_remote_keeps_what_it_has() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        write_much(&alice);
+        let output = in_small_remote(&alice, &["sync", "push"], 800);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("No space left"), "{}", said(&output));
+        let after = world.folder.path().join("after");
+        assert_eq!(names(&after), ["db.sqlite", "sync-meta.json"]);
+        for name in names(&after) {
+            assert_eq!(std::fs::read(after.join(&name)).unwrap(), std::fs::read(world.remote().join(&name)).unwrap());
+        }
+        assert_eq!(alice.status(), "ahead");
+        // There is room for it where it fits.
+        assert!(in_small_remote(&alice, &["sync", "push"], 8_000).status.success());
+        let bigger = Machine { remote: after, ..bob };
+        bigger.ok(&["sync", "pull"]);
+        assert_eq!(bigger.books().len(), 51);
+    });
+}
+
+#[test]
+fn a_full_home_keeps_what_it_has() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        write_much(&alice);
+        let output = limited(&alice, &["sync", "push"], 400);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_eq!((alice.remote_meta()["generation"].as_u64(), alice.status().as_str()), (Some(1), "ahead"));
+        alice.ok(&["sync", "push"]);
+        let output = limited(&bob, &["sync", "pull"], 400);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("too large"), "{}", said(&output));
+        assert_eq!((bob.books(), bob.status().as_str()), (vec!["Emma".to_owned()], "behind"));
+        assert!(!names(&bob.home).iter().any(|name| name.contains("part")), "{:?}", names(&bob.home));
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books().len(), 51);
+    });
+}
+
+/// Runs as nobody. The folders up to it are opened, as a person's are.
+fn as_nobody(machine: &Machine, words: &[&str]) -> Output {
+    let inner = machine.command(&[]);
+    let program = machine.home.parent().unwrap().join("greenlight");
+    if !program.exists() {
+        std::fs::copy(inner.get_program(), &program).unwrap();
+        allow(&program, 0o755);
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let mut command = if is_root { Command::new("setpriv") } else { Command::new(&program) };
+    if is_root {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    }
+    command.args(words).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.output().expect("setpriv is needed where this runs as root")
+}
+
+fn give_to_nobody(folder: &Path) {
+    if rustix::process::geteuid().is_root() {
+        for entry in std::iter::once(folder.to_owned())
+            .chain(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()))
+        {
+            std::os::unix::fs::chown(&entry, Some(65_534), Some(65_534)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_read_only_remote_can_be_pulled_and_says_so_on_a_push() {
+    each(|world| {
+        let (alice, _) = world.in_step();
+        alice.write("Persuasion");
+        allow(world.folder.path(), 0o755);
+        give_to_nobody(&alice.home);
+        give_to_nobody(&alice.home.join("logs"));
+        allow(&world.remote(), 0o555);
+        let output = as_nobody(&alice, &["sync", "push"]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("the remote can't be used"), "{}", said(&output));
+        assert_eq!(alice.remote_meta()["generation"], 1);
+        let bob = world.machine("carol");
+        std::fs::create_dir(&bob.home).unwrap();
+        give_to_nobody(&bob.home);
+        let output = as_nobody(&bob, &["sync", "pull"]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(bob.books(), ["Emma"]);
+        allow(&world.remote(), 0o755);
+    });
+}
+
+#[test]
+fn a_remote_that_is_gone_or_is_no_folder_is_told() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        let aside = world.folder.path().join("aside");
+        std::fs::rename(world.remote(), &aside).unwrap();
+        bob.fails(&["sync", "pull"], 1, "there is no snapshot at");
+        assert_eq!(bob.status(), "empty");
+        std::fs::write(world.remote(), "no folder").unwrap();
+        alice.write("Persuasion");
+        alice.fails(&["sync", "push"], 1, "the remote can't be used");
+        bob.fails(&["sync", "pull", "--force"], 1, "the remote can't be used");
+        assert_eq!(books(&bob.db()), ["Emma"]);
+        std::fs::remove_file(world.remote()).unwrap();
+        std::fs::rename(&aside, world.remote()).unwrap();
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+    });
+}
+
+#[test]
+fn a_log_that_lies_about_is_not_played_into_what_is_pulled() {
+    each(|world| {
+        let (alice, _) = world.in_step();
+        let bob = world.machine("carol");
+        // What a machine leaves that lost its power with the database's file gone: its log.
+        let aside = world.machine("aside");
+        aside.write("Ulysses");
+        let holder = rusqlite::Connection::open(aside.db()).unwrap();
+        holder.query_row("SELECT count(*) FROM book", [], |row| row.get::<_, i64>(0)).unwrap();
+        aside.write("Dubliners");
+        std::fs::create_dir_all(&bob.home).unwrap();
+        std::fs::copy(aside.home.join("db.sqlite-wal"), bob.home.join("db.sqlite-wal")).unwrap();
+        drop(holder);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), alice.books());
+    });
+}

@@ -1,0 +1,157 @@
+//! Machines, the folder between them, and what they say.
+//!
+//! Where in the flow: below every test here. Never touches a home of the machine that runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use greenlight_store::{ClientDatabase, Location, Options, Schema};
+use serde_json::Value;
+
+/// A replica's schema.
+pub(crate) const SCHEMA: &str = "-- schema: shop 1\nCREATE TABLE book (isbn TEXT NOT NULL PRIMARY KEY, title TEXT);";
+
+/// Two machines and a remote.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    /// Whether the databases are replicas, or plain.
+    pub(crate) replicas: bool,
+}
+
+/// One machine: a home.
+pub(crate) struct Machine {
+    pub(crate) home: PathBuf,
+    pub(crate) remote: PathBuf,
+    pub(crate) replicas: bool,
+}
+
+impl World {
+    pub(crate) fn new(replicas: bool) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), replicas }
+    }
+
+    pub(crate) fn remote(&self) -> PathBuf {
+        self.folder.path().join("remote")
+    }
+
+    pub(crate) fn machine(&self, name: &str) -> Machine {
+        Machine { home: self.folder.path().join(name), remote: self.remote(), replicas: self.replicas }
+    }
+
+    /// Alice with one book, which Bob has pulled.
+    pub(crate) fn in_step(&self) -> (Machine, Machine) {
+        let (alice, bob) = (self.machine("alice"), self.machine("bob"));
+        alice.write("Emma");
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
+        (alice, bob)
+    }
+}
+
+/// Both kinds of databases.
+pub(crate) fn each(test: impl Fn(World)) {
+    for replicas in [false, true] {
+        test(World::new(replicas));
+    }
+}
+
+impl Machine {
+    pub(crate) fn db(&self) -> PathBuf {
+        self.home.join("db.sqlite")
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.args(words).env_clear();
+        command.env("GREENLIGHT_HOME", &self.home).env("GREENLIGHT_SYNC_REMOTE", &self.remote);
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    pub(crate) fn ok(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// Ends with this code, and says this.
+    pub(crate) fn fails(&self, words: &[&str], code: i32, why: &str) {
+        let output = self.run(words);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
+        assert!(text.contains(why), "{words:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
+        let output = self.run(words);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+    }
+
+    /// The status' one word.
+    pub(crate) fn status(&self) -> String {
+        self.json(&["sync", "status", "--json"])["status"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn replica(&self) -> ClientDatabase {
+        let options = Options::system(Location::File(self.db()), || 1).unwrap();
+        ClientDatabase::open(options, &Schema::parse(SCHEMA).unwrap()).unwrap()
+    }
+
+    pub(crate) fn plain(&self) -> rusqlite::Connection {
+        let conn = rusqlite::Connection::open(self.db()).unwrap();
+        conn.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE IF NOT EXISTS book (isbn TEXT PRIMARY KEY, title TEXT, expires_at TEXT, deleted_at TEXT)",
+        )
+        .unwrap();
+        conn
+    }
+
+    /// Writes a book, in a database that is made where it is not there.
+    pub(crate) fn write(&self, title: &str) {
+        std::fs::create_dir_all(&self.home).unwrap();
+        if self.replicas {
+            let sql = format!("INSERT INTO book (isbn, title) VALUES (substr('{title}', 1, 40), '{title}')");
+            self.replica().exec(&sql, &[]).unwrap();
+        } else {
+            self.plain().execute("INSERT INTO book (isbn, title) VALUES (substr(?1, 1, 40), ?1)", [title]).unwrap();
+        }
+    }
+
+    pub(crate) fn books(&self) -> Vec<String> {
+        books(&self.db())
+    }
+
+    pub(crate) fn remote_meta(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.remote.join("sync-meta.json")).unwrap()).unwrap()
+    }
+
+    pub(crate) fn change_remote_meta(&self, change: impl FnOnce(&mut Value)) {
+        let mut meta = self.remote_meta();
+        change(&mut meta);
+        std::fs::write(self.remote.join("sync-meta.json"), serde_json::to_vec(&meta).unwrap()).unwrap();
+    }
+}
+
+/// The titles in a database, without cr-sqlite.
+pub(crate) fn books(db: &Path) -> Vec<String> {
+    let conn = rusqlite::Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut select = conn.prepare("SELECT title FROM book ORDER BY isbn").unwrap();
+    select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,11 @@
+//! `greenlight sync status|push|pull` with folders, as people use it: the real program, machines with homes of their
+//! own, and a folder between them.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod disks;
+mod fixture;
+mod identity;
+mod kills;
+mod refusals;
+mod stories;
