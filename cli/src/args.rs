@@ -28,7 +28,7 @@ pub enum Command {
     /// Give remotes names.
     #[command(subcommand)]
     Remote(RemoteCommand),
-    /// Bring a local database and a server in step.
+    /// Bring a local database and a remote in step: a server, which merges, or a folder, which holds one snapshot.
     #[command(subcommand)]
     Sync(SyncCommand),
     /// Look at what a Nuke and Resync saved, and write it into a database again.

@@ -104,7 +104,7 @@ fn show(
     if arguments.json {
         let json = serde_json::to_string_pretty(what).map_err(|error| SyncError::System(error.to_string()))?;
         println!("{json}");
-    } else if !arguments.place.quiet {
+    } else {
         println!("{}", text());
     }
     Ok(())

@@ -87,6 +87,11 @@ fn carry_out(
     }
     clear(part)?;
     remote.fetch(there, part, progress)?;
+    if known.present.is_some() {
+        // Whoever may not read what is here may not read what takes its place.
+        let facts = std::fs::metadata(&config.local_db).map_err(file)?;
+        std::fs::set_permissions(part, facts.permissions()).map_err(file)?;
+    }
     crash::point(Point::Fetched);
     let snapshot = |source| SyncError::Snapshot { remote: remote.shown(), source };
     let found = examine(part).map_err(snapshot)?;

@@ -125,10 +125,15 @@ fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncEr
     // By a name of one's own: of two who find it stale one gets it, and the other begins again.
     let aside = folder.join(format!("{NAME}.{:016x}", super::random()?));
     match std::fs::rename(path, &aside) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(failed(source)),
-        Ok(()) => std::fs::remove_file(&aside).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(failed)?,
     }
+    if read(&aside).map_err(failed)? != text {
+        // Somebody else was faster, and this is the new one's. Its holder looks before the step that decides.
+        std::fs::rename(&aside, path).map_err(failed)?;
+        return Err(SyncError::Raced(shown.to_owned()));
+    }
+    std::fs::remove_file(&aside).map_err(failed)
 }
 
 /// How long ago it was written, by the clock of the file system: a file is made to ask it.

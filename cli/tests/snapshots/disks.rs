@@ -175,3 +175,19 @@ fn a_log_that_lies_about_is_not_played_into_what_is_pulled() {
         assert_eq!(bob.books(), alice.books());
     });
 }
+
+#[test]
+fn who_may_read_the_database_stays_so() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        allow(&bob.db(), 0o600);
+        bob.ok(&["sync", "pull"]);
+        let mode = |name: &str| std::fs::metadata(bob.home.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("db.sqlite"), mode("db.sqlite.before-pull")), (0o600, 0o600));
+        bob.write("Sanditon");
+        bob.ok(&["sync", "push"]);
+        assert_eq!(mode("db.sqlite.bak"), 0o600);
+    });
+}
