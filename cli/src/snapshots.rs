@@ -214,10 +214,9 @@ fn describe_pull(result: &SyncResult) -> String {
 fn explain(error: &SyncError) -> String {
     match error {
         SyncError::Local { path, source: PortableError::Damaged(findings) } => format!(
-            "{} is damaged: {}. Nothing was exchanged. Pull with --force, or put {}.bak back",
+            "{} is damaged: {}. Nothing was exchanged. Move it away, and its -wal with it, then pull; or put its .bak back",
             path.display(),
-            findings.join("; "),
-            path.display()
+            findings.join("; ")
         ),
         other => other.to_string(),
     }

@@ -108,9 +108,8 @@ fn converged(machines: &[&Machine], url: &str) -> Vec<String> {
     machines[0].books()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_pull_a_server_loses_nothing_and_is_not_believed_to_have_what_it_lacks() {
-    let world = World::new(true);
+/// A server with the shop: its address, and what ends it.
+async fn serve(world: &World) -> (String, tokio::task::AbortHandle) {
     let (schemas, data) = (world.folder.path().join("schemas"), world.folder.path().join("data"));
     std::fs::create_dir(&schemas).unwrap();
     std::fs::write(schemas.join("shop.sql"), crate::fixture::SCHEMA).unwrap();
@@ -118,6 +117,39 @@ async fn after_a_pull_a_server_loses_nothing_and_is_not_believed_to_have_what_it
     let listener = greenlight_server::bind(&settings).await.unwrap();
     let url = format!("ws://{}/shop", listener.local_addr().unwrap());
     let server = tokio::spawn(greenlight_server::run(listener, settings, std::future::pending()));
+    (url, server.abort_handle())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pull_new_versions_begin_above_every_number_that_a_server_has_seen() {
+    let world = World::new(true);
+    let (url, server) = serve(&world).await;
+    let (alice, bob) = world.in_step();
+    // Bob needs many versions for what reaches Alice as one.
+    for number in 0..30 {
+        bob.replica().exec(&format!("UPDATE book SET title = 'Emma {number}'"), &[]).unwrap();
+    }
+    assert_eq!(converged(&[&bob, &alice], &url), ["Emma 29"]);
+    alice.ok(&["sync", "push"]);
+    bob.ok(&["sync", "pull", "--force"]);
+    bob.ok(&["sync", "now", "--remote", &url]);
+    // What everything was offered with is done. Another program's write, which gets its number from the file alone, must
+    // be noticed by that.
+    let conn = rusqlite::Connection::open(bob.db()).unwrap();
+    crsqlite::init(&conn).unwrap();
+    conn.execute_batch("INSERT INTO book VALUES ('Sanditon', 'Sanditon')").unwrap();
+    crsqlite::finalize(&conn).unwrap();
+    drop(conn);
+    assert_eq!(bob.replica().load().unwrap().outbox.changes, 1);
+    bob.ok(&["sync", "now", "--remote", &url]);
+    assert_eq!(converged(&[&alice, &bob], &url), ["Emma 29", "Sanditon"]);
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pull_a_server_loses_nothing_and_is_not_believed_to_have_what_it_lacks() {
+    let world = World::new(true);
+    let (url, server) = serve(&world).await;
 
     // Everyone has met the server, and Bob has had much acknowledged: numbers that come back lower than he used.
     let (alice, bob) = world.in_step();

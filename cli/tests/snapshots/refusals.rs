@@ -266,3 +266,18 @@ fn a_memory_of_another_database_says_nothing_of_this_one() {
     other.fails(&words, 8, "never exchanged");
     assert_eq!(alice.remote_meta()["generation"], 1);
 }
+
+#[test]
+fn a_damaged_database_is_not_pushed_and_a_pull_helps_once_it_is_moved_away() {
+    each(|world| {
+        let (alice, _) = world.in_step();
+        std::fs::write(alice.db(), "no database any more").unwrap();
+        for words in [&["sync", "status"][..], &["sync", "push", "--force"], &["sync", "pull", "--force"]] {
+            alice.fails(words, 1, "Move it away");
+        }
+        assert_eq!(std::fs::read(alice.db()).unwrap(), b"no database any more");
+        std::fs::rename(alice.db(), alice.home.join("damaged")).unwrap();
+        alice.ok(&["sync", "pull"]);
+        assert_eq!(alice.books(), ["Emma"]);
+    });
+}
