@@ -11,9 +11,9 @@ use crate::home::HomeFlags;
 /// How long a connection is tried for, unless said otherwise.
 pub const CONNECT_SECONDS: u32 = 20;
 
-/// Keeps a local SQLite database in step with a Greenlight server.
+/// Keeps a local SQLite database in step with Greenlight servers and with folders that travel.
 #[derive(Debug, Parser)]
-#[command(name = "greenlight", version, about, max_term_width = 100)]
+#[command(name = "greenlight", version, max_term_width = 100)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
