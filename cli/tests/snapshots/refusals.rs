@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use greenlight_cli::sync::{FolderRemote, Meta, SnapshotRemote as _, SyncError};
 use serde_json::json;
 
 use crate::fixture::{Machine, World, each, names, said};
@@ -280,4 +281,22 @@ fn a_damaged_database_is_not_pushed_and_a_pull_helps_once_it_is_moved_away() {
         alice.ok(&["sync", "pull"]);
         assert_eq!(alice.books(), ["Emma"]);
     });
+}
+
+#[test]
+fn what_was_not_seen_is_not_replaced() {
+    let world = World::new(false);
+    let (alice, _) = world.in_step();
+    let seen: Meta = serde_json::from_value(alice.remote_meta()).unwrap();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let before = (alice.remote_meta(), std::fs::read(world.remote().join("db.sqlite")).unwrap());
+    let remote = FolderRemote::new(&world.remote());
+    let next = Meta { generation: 9, ..seen.clone() };
+    for seen in [None, Some(&seen)] {
+        let raced = remote.replace(seen, &alice.db(), &next, &mut |_, _, _| {});
+        assert!(matches!(raced, Err(SyncError::Raced(_))), "{raced:?}");
+    }
+    assert_eq!((alice.remote_meta(), std::fs::read(world.remote().join("db.sqlite")).unwrap()), before);
+    assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
 }
