@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenlight_core::StatusState;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fixture::{NOTES, Server, eventually, folder};
+use crate::fixture::{DEADLINE, NOTES, Server, eventually, folder};
 use crate::kills::child::{Child, ask, command};
 use crate::peer::{Address, Peer, now, open};
 
@@ -73,11 +73,23 @@ async fn notes(is_folded: bool) -> (TempDir, Peer, Address, PathBuf) {
     (folder, alice, address, copy)
 }
 
-/// Writes all that is in a file's log into the file.
+/// So many bytes of whole pages are damaged on an open disk.
+const DAMAGE_BYTES: usize = 16 * 4_096;
+
+/// Writes all that is in a file's log into the file, and empties the log: what was left there would be written over the
+/// damage later, and mend it. While somebody reads, SQLite says so and leaves it.
 fn fold(file: &Path) {
-    let mut shell = Command::new("sqlite3");
-    shell.arg(file).arg("PRAGMA wal_checkpoint(TRUNCATE)").stdout(Stdio::null());
-    assert!(shell.status().expect("the sqlite3 shell is installed").success());
+    let begun = Instant::now();
+    loop {
+        let mut shell = Command::new("sqlite3");
+        let done =
+            shell.arg(file).arg("PRAGMA wal_checkpoint(TRUNCATE)").output().expect("the sqlite3 shell is installed");
+        if done.status.success() && done.stdout.starts_with(b"0|0|0") {
+            return;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{done:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 async fn heals(child: &Child, alice: &Peer) {
@@ -184,9 +196,10 @@ async fn damage_that_is_met_while_it_is_open_ends_in_the_same() {
     // A disk that rots doesn't tell when: to everybody who looks at dates nothing has happened.
     let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
     let bytes = std::fs::read(&file).unwrap();
-    let from = bytes.len() / 2;
+    let from = bytes.len() / 2 / DAMAGE_BYTES * DAMAGE_BYTES;
     let disk = std::fs::File::options().write(true).open(&file).unwrap();
-    disk.write_all_at(&garbled(bytes, from)[from..], from as u64).unwrap();
+    // Little, at once: whoever looks between these two lines sees that somebody wrote.
+    disk.write_all_at(&garbled(bytes, from)[from..from + DAMAGE_BYTES], from as u64).unwrap();
     disk.set_modified(modified).unwrap();
 
     // Somebody who has nothing yet has all of it read.
