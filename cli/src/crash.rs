@@ -1,37 +1,14 @@
 //! Named steps of a push and a pull at which a build for tests can be made to die, as by a kill at that very moment.
 //!
-//! Where in the flow: called at every step on the way to a disk, here and in a remote's folder. The same means as the
-//! store's `crash`, with a variable of its own. A build without debug assertions has none of it: there `point` is empty.
+//! Where in the flow: called at every step on the way to a disk, here and in a remote's folder. By the store's means,
+//! with a variable of its own.
 
+use greenlight_store::crash_points;
 use greenlight_store::portable::Step;
 
-/// Names the step to die at.
-#[cfg(debug_assertions)]
-const VARIABLE: &str = "GREENLIGHT_SYNC_CRASH";
-
-macro_rules! points {
-    ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
-        /// A moment between two steps of something durable.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Point {
-            $($(#[$doc])* $point,)*
-        }
-
-        impl Point {
-            /// Every point there is.
-            pub const ALL: &[Point] = &[$(Point::$point),*];
-
-            /// Its name in the environment.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Point::$point => $name,)*
-                }
-            }
-        }
-    };
-}
-
-points! {
+crash_points! {
+    /// Names the step to die at and at which of its occurrences, from 1: `marked:1`.
+    "GREENLIGHT_SYNC_CRASH"
     /// The database carries the mark of the snapshot that is about to be taken.
     Marked = "marked",
     /// Its log is folded into the file.
@@ -82,30 +59,3 @@ impl From<Step> for Point {
         }
     }
 }
-
-/// Dies here, where the environment says so.
-#[cfg(debug_assertions)]
-pub(crate) fn point(here: Point) {
-    let Ok(name) = std::env::var(VARIABLE) else { return };
-    if !Point::ALL.iter().any(|point| point.name() == name) {
-        eprintln!("{VARIABLE} names no step: {name}");
-        // A test that is armed wrongly must not go on as one that is not armed.
-        std::process::abort();
-    }
-    if name != here.name() {
-        return;
-    }
-    eprintln!("dies at {name}");
-    #[cfg(unix)]
-    if rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).is_ok() {
-        // The signal may take a moment; nothing may happen after this point in the meantime.
-        loop {
-            std::thread::park();
-        }
-    }
-    std::process::abort();
-}
-
-/// Nothing, in a build that ships.
-#[cfg(not(debug_assertions))]
-pub(crate) fn point(_: Point) {}

@@ -178,10 +178,3 @@ fn random() -> Result<u64, SyncError> {
 fn remember(config: &SyncConfig, exchanged: Exchanged, attempt: meta::Way) -> Result<(), SyncError> {
     LocalMeta::remember(&config.local_meta, &config.local_db, exchanged, attempt)
 }
-
-/// A file beside another, with the same name and more.
-fn beside(file: &Path, ending: &str) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
-}

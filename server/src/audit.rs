@@ -235,11 +235,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 /// `NAME` becomes `NAME.1`, which becomes `NAME.2`; the oldest goes.
 fn set_aside(path: &Path) -> std::io::Result<()> {
-    let numbered = |number: usize| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
+    let numbered = |number: usize| path.with_added_extension(number.to_string());
     for number in (1..AUDIT_FILES).rev() {
         match std::fs::rename(numbered(number), numbered(number + 1)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

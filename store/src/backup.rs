@@ -257,12 +257,8 @@ mod native {
         let mut found = copies(backups, name, kind);
         let surplus = found.len().saturating_sub(backups.keep);
         for path in found.drain(..surplus) {
-            for ending in ["", "-wal", "-shm", "-journal"] {
-                let mut file = path.clone().into_os_string();
-                file.push(ending);
-                // What can't be removed now is tried again at the next copy.
-                drop(std::fs::remove_file(file));
-            }
+            // What can't be removed now is tried again at the next copy.
+            drop(crate::making::clear_place(&path));
         }
     }
 

@@ -4,11 +4,13 @@
 //! assertions, and one for browsers, has none of it: there `point` is empty. Never does anything unless the
 //! environment arms it, and then nothing but end the process: no destructor runs, nothing is flushed.
 
-/// Names the point to die at and at which of its occurrences, from 1: `upload-committed:3`.
-pub const VARIABLE: &str = "GREENLIGHT_CRASH";
+/// Makes the points of a crate: an enum `Point`, and `point`, which is called where each of them is passed.
+#[macro_export]
+macro_rules! crash_points {
+    ($(#[$about:meta])* $variable:literal $($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
+        $(#[$about])*
+        pub const VARIABLE: &str = $variable;
 
-macro_rules! points {
-    ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
         /// A moment between two steps of something durable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Point {
@@ -26,10 +28,24 @@ macro_rules! points {
                 }
             }
         }
+
+        /// Dies here, where the environment says so.
+        #[inline]
+        pub fn point(here: Point) {
+            #[cfg(all(debug_assertions, not(target_family = "wasm")))]
+            {
+                static ARMING: $crate::crash::Arming = $crate::crash::Arming::new(VARIABLE, &[$($name),*]);
+                ARMING.pass(here.name());
+            }
+            #[cfg(not(all(debug_assertions, not(target_family = "wasm"))))]
+            let _ = here;
+        }
     };
 }
 
-points! {
+crash_points! {
+    /// Names the point to die at and at which of its occurrences, from 1: `upload-committed:3`.
+    "GREENLIGHT_CRASH"
     /// A batch of uploads is applied, head and tag are stored; not committed.
     UploadBeforeCommit = "upload-before-commit",
     /// It is committed; the writer doesn't know yet.
@@ -104,53 +120,55 @@ points! {
     RestorePlaced = "restore-placed",
 }
 
-/// Dies here, where the environment says so.
-#[inline]
-pub fn point(here: Point) {
-    #[cfg(all(debug_assertions, not(target_family = "wasm")))]
-    armed::pass(here);
-    #[cfg(not(all(debug_assertions, not(target_family = "wasm"))))]
-    let _ = here;
-}
+#[cfg(all(debug_assertions, not(target_family = "wasm")))]
+pub use armed::Arming;
 
 #[cfg(all(debug_assertions, not(target_family = "wasm")))]
 mod armed {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{Point, VARIABLE};
-
-    /// Where the process dies, and how often it passes there before.
-    struct Arming {
-        at: Point,
-        left: AtomicU64,
+    /// What the environment says of one list of points; read when the first of them is passed.
+    #[derive(Debug)]
+    pub struct Arming {
+        variable: &'static str,
+        names: &'static [&'static str],
+        /// Where the process dies, and how often it passes there before.
+        armed: OnceLock<Option<(&'static str, AtomicU64)>>,
     }
 
-    pub(super) fn pass(here: Point) {
-        static ARMING: OnceLock<Option<Arming>> = OnceLock::new();
-        let Some(arming) = ARMING.get_or_init(read) else { return };
-        if arming.at == here && arming.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            die(here);
+    impl Arming {
+        /// Of a variable and the names that it may have.
+        pub const fn new(variable: &'static str, names: &'static [&'static str]) -> Self {
+            Self { variable, names, armed: OnceLock::new() }
+        }
+
+        /// Passes a point, or dies there.
+        pub fn pass(&self, here: &'static str) {
+            let Some((at, left)) = self.armed.get_or_init(|| self.read()) else { return };
+            if *at == here && left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                die(here);
+            }
+        }
+
+        fn read(&self) -> Option<(&'static str, AtomicU64)> {
+            let text = std::env::var(self.variable).ok()?;
+            let armed = text.split_once(':').and_then(|(name, occurrence)| {
+                let at = self.names.iter().copied().find(|known| *known == name)?;
+                let left = occurrence.parse().ok().filter(|count| *count > 0)?;
+                Some((at, AtomicU64::new(left)))
+            });
+            if armed.is_none() {
+                eprintln!("{} names no point, or no occurrence of it: {text}", self.variable);
+                // A test that is armed wrongly must not go on as one that is not armed.
+                std::process::abort();
+            }
+            armed
         }
     }
 
-    fn read() -> Option<Arming> {
-        let text = std::env::var(VARIABLE).ok()?;
-        let arming = text.split_once(':').and_then(|(name, occurrence)| {
-            let at = Point::ALL.iter().copied().find(|point| point.name() == name)?;
-            let left = occurrence.parse().ok().filter(|count| *count > 0)?;
-            Some(Arming { at, left: AtomicU64::new(left) })
-        });
-        if arming.is_none() {
-            eprintln!("{VARIABLE} names no point, or no occurrence of it: {text}");
-            // A test that is armed wrongly must not go on as one that is not armed.
-            std::process::abort();
-        }
-        arming
-    }
-
-    fn die(here: Point) {
-        eprintln!("dies at {}", here.name());
+    fn die(here: &str) {
+        eprintln!("dies at {here}");
         // The signal may take a moment; nothing may happen after this point in the meantime.
         if rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).is_ok() {
             loop {

@@ -11,7 +11,8 @@ use crate::backup;
 use crate::fault::internal;
 use crate::restore::{beside, remove};
 
-/// Removes what a making that was cut off has left under its name for the time being.
+/// Removes what something that was cut off has left under a name for the time being: the file, and all that SQLite keeps
+/// beside one, which would be read into the next of that name.
 ///
 /// # Errors
 /// Any [`Fault`].

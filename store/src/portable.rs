@@ -23,10 +23,10 @@ use thiserror::Error;
 
 use crate::database::Role;
 use crate::fault::from_sqlite;
+use crate::reader;
 use crate::schema::Schema;
 use crate::state::{self, key};
 use crate::tables::tables;
-use crate::{reader, restore};
 
 pub use fit::{Fit, fit};
 pub use swap::{Swap, swap};
@@ -322,12 +322,4 @@ fn set_marks(conn: &Connection, mut marks: Vec<String>, mark: &str) -> Result<()
     marks.push(mark.to_owned());
     let surplus = marks.len().saturating_sub(MARKS);
     Ok(state::set(conn, key::MARKS, marks[surplus..].join(" "))?)
-}
-
-/// What SQLite keeps beside a file that is of no use any more.
-fn remove_with_logs(file: &Path) -> Result<(), PortableError> {
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        restore::remove(&restore::beside(file, ending))?;
-    }
-    Ok(())
 }

@@ -3,17 +3,16 @@
 //! Where in the flow: the snapshot is fetched beside the database, checked, made this machine's own, and takes the
 //! database's place in one step; what was there before is kept. Never touches the database before all of that is done.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use greenlight_store::portable::{Event, Fit, Found, Head, Present, Swap, examine, fit, swap};
-
-use greenlight_store::{Location, Options};
+use greenlight_store::{Location, Options, clear_place};
 
 use super::judge::{Known, Relation};
 use super::lock::HomeLock;
 use super::meta::{Exchanged, Meta, Way};
 use super::report::{self, Progress, SyncResult};
-use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, beside, know_and_confirm, random, remember};
+use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
 
@@ -55,11 +54,11 @@ pub(super) fn run(
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
-    let part = beside(&config.local_db, ".pull-part");
+    let part = config.local_db.with_added_extension("pull-part");
     let placed = carry_out(config, &remote, &known, there, how, &part, progress);
     if placed.is_err() {
         // What can't be removed takes space, and is written over by the next pull.
-        drop(clear(&part));
+        drop(clear_place(&part));
     }
     Ok(SyncResult { backup: placed?, ..result })
 }
@@ -85,7 +84,7 @@ fn carry_out(
     if let Some(folder) = config.local_db.parent() {
         std::fs::create_dir_all(folder).map_err(file)?;
     }
-    clear(part)?;
+    clear_place(part).map_err(|fault| SyncError::local(part, fault.into()))?;
     remote.fetch(there, part, progress)?;
     if known.present.is_some() {
         // Whoever may not read what is here may not read what takes its place.
@@ -118,7 +117,7 @@ fn carry_out(
     let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head };
     remember(config, exchanged.clone(), Way::Pull)?;
     crash::point(Point::Attempted);
-    let kept = beside(&config.local_db, ".before-pull");
+    let kept = config.local_db.with_added_extension("before-pull");
     let expected = if how.force { None } else { known.present.as_ref() };
     let order = Swap { ready: part, target: &config.local_db, kept: &kept, expected };
     let was_there = swap(&order, &mut watch).map_err(local)?;
@@ -145,18 +144,4 @@ fn is_alike(found: &Found, present: Option<&Present>) -> Result<(), String> {
             Err("it is a database of Greenlight's, and the one here is a plain SQLite database".to_owned())
         }
     }
-}
-
-/// Removes what a pull that was cut off left, logs of it too: they must not be played into the next one.
-fn clear(part: &Path) -> Result<(), SyncError> {
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        let path: PathBuf = beside(part, ending);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(SyncError::File { path, source: error });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

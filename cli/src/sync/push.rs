@@ -80,8 +80,8 @@ fn carry_out(
     generation: u64,
     progress: Progress<'_>,
 ) -> Result<(Meta, String), SyncError> {
-    let backup = super::beside(&config.local_db, ".bak");
-    let part = super::beside(&config.local_db, ".push-part");
+    let backup = config.local_db.with_added_extension("bak");
+    let part = config.local_db.with_added_extension("push-part");
     let order = Take { source: &config.local_db, backup: &backup, part: &part, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),

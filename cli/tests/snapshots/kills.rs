@@ -1,6 +1,6 @@
 //! The program dies at every step of a push and a pull, and leaves a remote and a database that can be used.
 
-use greenlight_cli::crash::Point;
+use greenlight_cli::crash::{Point, VARIABLE};
 
 use crate::fixture::{Machine, each, names};
 
@@ -24,7 +24,7 @@ fn is_of(point: Point) -> (bool, bool) {
 }
 
 fn dies(machine: &Machine, words: &[&str], point: Point) {
-    let output = machine.command(words).env("GREENLIGHT_SYNC_CRASH", point.name()).output().unwrap();
+    let output = machine.command(words).env(VARIABLE, format!("{}:1", point.name())).output().unwrap();
     assert!(output.status.code().is_none(), "{} was not passed: {}", point.name(), crate::fixture::said(&output));
 }
 

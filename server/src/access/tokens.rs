@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -147,7 +147,8 @@ impl TokenFile {
         change: impl FnOnce(&mut Self) -> Result<T, TokenFileError>,
     ) -> Result<T, TokenFileError> {
         std::fs::create_dir_all(folder_of(path))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.with_added_extension("lock"))?;
         lock.lock()?;
         let mut file = Self::read(path)?;
         let answer = change(&mut file)?;
@@ -237,12 +238,6 @@ fn grant(token: &StoredToken) -> Option<Grant> {
     let databases = Pattern::new(&token.database, "database").ok()?;
     let digest = TokenDigest::from_hex(&token.sha256)?;
     Some(Grant { databases, role: token.role, digest, expires: token.expires })
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(ending);
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

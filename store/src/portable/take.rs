@@ -10,9 +10,10 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
-use super::{content, kind, marks, present, readable_schema, remove_with_logs, set_marks};
+use super::{content, kind, marks, present, readable_schema, set_marks};
 use crate::backup;
 use crate::limits::BACKUP_STEP_PAGES;
+use crate::making::clear_place;
 use crate::state::{self, key};
 use crate::tables::tables;
 
@@ -66,7 +67,7 @@ pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> 
         return Err(PortableError::Busy);
     }
     watch(Event::Reached(Step::Folded));
-    remove_with_logs(order.part)?;
+    clear_place(order.part)?;
     // From here on nobody writes until the copy is complete: it is of one moment, whoever is at work beside it.
     writer.execute_batch("BEGIN IMMEDIATE")?;
     copy(order.source, order.part, watch)?;
