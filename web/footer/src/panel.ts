@@ -61,6 +61,7 @@ export class Panel {
   #quarantined = 0;
   #busy = false;
   #actionKey = "";
+  #bundleKey = "";
 
   constructor(host: PanelHost) {
     this.#host = host;
@@ -187,8 +188,15 @@ export class Panel {
     return make("button", { class: style, part: "action", "data-testid": action.id, disabled: this.#busy, click: run }, action.text);
   }
 
+  /** Rebuilds the list only when it has changed, and leaves the focus where it is: a key that is pressed meanwhile counts. */
   #showBundles(client: FooterClient, bundles: BundleInfo[]): void {
-    const { texts } = this.#host;
+    const { texts, root } = this.#host;
+    const told = (bundle: BundleInfo) => [clock(bundle.createdAt, Date.now()), summarise(bundle, texts)] as const;
+    const key = JSON.stringify(bundles.map((bundle) => [bundle.id, ...told(bundle)]));
+    if (key === this.#bundleKey) return;
+    this.#bundleKey = key;
+    const focused = this.#bundles.contains(root.activeElement) ? (root.activeElement as HTMLElement) : null;
+    const focusedBundle = focused?.closest<HTMLElement>("[data-bundle]")?.dataset["bundle"];
     this.#bundles.hidden = bundles.length === 0;
     const small = (id: string, text: string, run: () => Promise<void>) =>
       make("button", { class: "action small", "data-testid": id, click: () => void this.#run(run) }, text);
@@ -196,7 +204,7 @@ export class Panel {
       make(
         "li",
         { "data-testid": "sync-bundle", "data-bundle": bundle.id },
-        make("p", {}, clock(bundle.createdAt, Date.now()), " ", make("small", {}, summarise(bundle, texts))),
+        make("p", {}, told(bundle)[0], " ", make("small", {}, told(bundle)[1])),
         make(
           "div",
           { class: "actions" },
@@ -206,6 +214,10 @@ export class Panel {
         ),
       );
     this.#bundles.replaceChildren(make("h3", {}, texts.bundles), make("ul", { class: "bundles" }, ...bundles.map(row)));
+    if (focused === null) return;
+    const again = `[data-bundle="${CSS.escape(focusedBundle ?? "")}"] [data-testid="${focused.dataset["testid"]}"]`;
+    // A bundle that is gone took its buttons along: the panel is where the person goes on from.
+    (this.#bundles.querySelector<HTMLElement>(again) ?? this.element).focus();
   }
 
   async #download(client: FooterClient): Promise<void> {
