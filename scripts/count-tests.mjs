@@ -1,4 +1,5 @@
-// Reads the log of one stage of tests and prints "PASSED FAILED SKIPPED", summed over every runner it finds in it.
+// Reads the log of one stage of tests and prints "PASSED FAILED SKIPPED", summed over every runner it finds in it, and
+// below that the names of the tests that failed, a line each.
 // Called by scripts/test, which calls a stage without a single test a failure: a runner that this file can't read
 // shows up as that, never as a pass.
 import { readFileSync } from "node:fs";
@@ -48,4 +49,17 @@ for (const [block] of log.matchAll(/^[#ℹ] tests \d+$[^]*?^[#ℹ] todo \d+$/gm)
 // Vitest.
 eachLine(/^ +Tests +.*$/gm, (line) => add(before(line, "passed"), before(line, "failed"), before(line, "skipped")));
 
+/** How each runner names a test that failed; each pattern's group is the name. */
+const names = [
+  /^test (.+) \.\.\. FAILED$/gm,
+  /^ *(?:FAIL|TIMEOUT|SIGNAL|SIG[A-Z]+|ABORT) \[.*?\] (?:\([ \d/]+\) )?(.+)$/gm,
+  /^not ok \d+ - (.+)$/gm,
+  /^✖ (?!failing tests:)(.+?) \([\d.]+ms\)$/gm,
+  /^ *FAIL +(\S+ > .+)$/gm,
+  // Playwright lists them below their count.
+  /^ {4}(\S+:\d+:\d+ › .+?) *$/gm,
+];
+const failed = new Set(names.flatMap((pattern) => [...log.matchAll(pattern)].map((match) => match[1].trim())));
+
 console.log(total.passed, total.failed, total.skipped);
+for (const name of failed) console.log(name);

@@ -9,10 +9,15 @@ import { test } from "node:test";
 const program = new URL("count-tests.mjs", import.meta.url).pathname;
 
 function count(log) {
+  return read(log)[0];
+}
+
+/** The counts, and the names of the failed tests. */
+function read(log) {
   const folder = mkdtempSync(join(tmpdir(), "count-tests-"));
   try {
     writeFileSync(join(folder, "log"), log);
-    return execFileSync(process.execPath, [program, join(folder, "log")], { encoding: "utf8" }).trim();
+    return execFileSync(process.execPath, [program, join(folder, "log")], { encoding: "utf8" }).trim().split("\n");
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -56,4 +61,33 @@ test("our own scripts", () => {
 
 test("a log without a count has no tests", () => {
   assert.equal(count("everything 3 passed well, nothing failed\n"), "0 0 0");
+});
+
+test("failed tests are named, each once, whatever ran them", () => {
+  const log = [
+    "test lexer::a_comment ... FAILED",
+    "test lexer::a_string ... ok",
+    "        FAIL [   0.036s] (675/684) greenlight-cli::snapshots kills::each_step",
+    "     SIGABRT [   0.1s] (3/4) greenlight-core::it limits::large",
+    "        PASS [   0.036s] (676/684) greenlight-cli::snapshots kills::another",
+    "   Canceling due to test failure",
+    "        FAIL [   0.036s] (675/684) greenlight-cli::snapshots kills::each_step",
+    "not ok 3 - names what failed",
+    "✖ says why (1.25ms)",
+    "✖ failing tests:",
+    " FAIL  tests/tabs.test.ts > two tabs > one leads",
+    "  1) tests/page.spec.ts:286:3 › by keyboard, light ─────",
+    "  1 failed",
+    "    tests/page.spec.ts:286:3 › by keyboard, light ",
+    "  71 passed (6.0m)",
+  ].join("\n");
+  assert.deepEqual(read(log).slice(1).sort(), [
+    "greenlight-cli::snapshots kills::each_step",
+    "greenlight-core::it limits::large",
+    "lexer::a_comment",
+    "names what failed",
+    "says why",
+    "tests/page.spec.ts:286:3 › by keyboard, light",
+    "tests/tabs.test.ts > two tabs > one leads",
+  ]);
 });
