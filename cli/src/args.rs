@@ -152,7 +152,7 @@ pub enum SyncCommand {
     /// arguments, 3 refused, 6 behind, 8 diverged, 9 busy.
     Push(Box<SnapshotArguments>),
     /// Make the local database hold what a folder holds; with a server: as `now`. Exit codes: as of `push`.
-    Pull(Box<SnapshotArguments>),
+    Pull(Box<PullArguments>),
     /// Stay connected and keep both in step until interrupted.
     Watch {
         /// Which database and which server.
@@ -176,6 +176,17 @@ pub struct SnapshotArguments {
     /// Which database and which remote.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What a pull is told.
+#[derive(Args, Clone, Debug)]
+pub struct PullArguments {
+    /// Keep what both sides have where both have moved: cell by cell the later change wins. For Greenlight's databases.
+    #[arg(long, conflicts_with = "force")]
+    pub merge: bool,
+    /// Which database and which remote, and how.
+    #[command(flatten)]
+    pub snapshot: SnapshotArguments,
 }
 
 /// Which database and which remote.

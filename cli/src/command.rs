@@ -76,7 +76,7 @@ fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
         SyncCommand::Watch { place } => return Ok(exchange(Exchange::Watch { place })),
         SyncCommand::Status(arguments) => (Action::Status, arguments),
         SyncCommand::Push(arguments) => (Action::Push, arguments),
-        SyncCommand::Pull(arguments) => (Action::Pull, arguments),
+        SyncCommand::Pull(pull) => (Action::Pull { merge: pull.merge }, Box::new(pull.snapshot)),
     };
     Ok(match snapshots::run(action, &arguments)? {
         Ended::Done(code) => Next::Ended(code),

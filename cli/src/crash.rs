@@ -37,6 +37,8 @@ crash_points! {
     Fetched = "fetched",
     /// It is this machine's own.
     Fitted = "fitted",
+    /// It is merged with what is here.
+    Merged = "merged",
     /// The present database is kept under another name.
     Kept = "kept",
     /// What came has the database's name.
@@ -54,6 +56,7 @@ impl From<Step> for Point {
             Step::BackedUp => Self::BackedUp,
             Step::Stripped => Self::Stripped,
             Step::Fitted => Self::Fitted,
+            Step::Merged => Self::Merged,
             Step::Kept => Self::Kept,
             Step::Placed => Self::Placed,
         }

@@ -26,7 +26,7 @@ const HASH_DIGITS: usize = 12;
 pub(crate) enum Action {
     Status,
     Push,
-    Pull,
+    Pull { merge: bool },
 }
 
 /// What came of it, where the remote is a server: its own commands take over.
@@ -54,7 +54,8 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
         project: home.project,
         max_schema: schema.map(|schema| u64::from(schema.id().number)),
     };
-    let how = How { force: arguments.force, dry_run: arguments.dry_run };
+    let merge = matches!(action, Action::Pull { merge: true });
+    let how = How { force: arguments.force, merge, dry_run: arguments.dry_run };
     let mut bar = Bar::new(arguments.place.quiet);
     let mut progress = |stage, done, of| bar.show(stage, done, of);
     let ended = match action {
@@ -66,7 +67,7 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
             show(arguments, &result, || describe_push(&result))?;
             Ok(0)
         }),
-        Action::Pull => sync::pull(&config, how, &mut progress).and_then(|result| {
+        Action::Pull { .. } => sync::pull(&config, how, &mut progress).and_then(|result| {
             show(arguments, &result, || describe_pull(&result))?;
             Ok(0)
         }),
@@ -87,6 +88,7 @@ fn live(action: Action, arguments: &SnapshotArguments, remote: &Remote) -> Resul
              says so, `greenlight sync watch` stays"
         )));
     }
+    // It merges anyway: whoever asks for that gets what they want.
     if arguments.force || arguments.dry_run || arguments.json {
         return Err(ClientError::Live(format!(
             "{shown} is a server, which merges what both sides have: --force, --dry-run and --json are for folders. \
@@ -128,6 +130,9 @@ fn describe_status(status: &SyncStatus) -> String {
         Relation::Equal => "Equal: both hold the same.",
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.",
         Relation::Behind => "Behind: the remote has changes that are not here. Pull them.",
+        Relation::Diverged if status.mergeable => {
+            "Diverged: both have changes that the other does not. `greenlight sync pull --merge` keeps both, then push."
+        }
         Relation::Diverged => "Diverged: whichever side wins, the other's changes are lost. Push or pull with --force.",
         Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.",
         Relation::Empty => "Empty: there is nothing here, and nothing at the remote.",
@@ -190,11 +195,19 @@ fn describe_pull(result: &SyncResult) -> String {
     let SyncResult { local_path, remote_path, generation, .. } = result;
     let hash = short(result.db_hash.as_deref().unwrap_or_default());
     if result.dry_run {
+        let verb = if result.merged { "merge" } else { "pull" };
         return format!(
-            "Would pull generation {generation}, {hash}, from {remote_path} into {local_path}. Nothing was changed."
+            "Would {verb} generation {generation}, {hash}, from {remote_path} into {local_path}. Nothing was changed."
         );
     }
     match (result.changed, result.before) {
+        (true, _) if result.merged => {
+            let kept = result.backup.as_deref().unwrap_or_default();
+            format!(
+                "Merged {remote_path} into {local_path}: what generation {generation}, {hash}, holds and what was here \
+                 are both here. `greenlight sync push` hands it on.\nWhat was there before is kept as {kept}."
+            )
+        }
         (false, Relation::Ahead) => {
             format!("Nothing to pull: {local_path} has changes that {remote_path} does not. Push them.")
         }
@@ -240,7 +253,10 @@ impl Bar {
         }
         if self.shown.as_ref().is_none_or(|(shown, _)| *shown != stage) {
             self.finish();
-            let template = "{prefix} {bar:32} {bytes} of {total_bytes}, {eta} left";
+            let template = match stage {
+                Stage::Merging => "{prefix} {bar:32} {pos} of {len} changes, {eta} left",
+                _ => "{prefix} {bar:32} {bytes} of {total_bytes}, {eta} left",
+            };
             let style =
                 ProgressStyle::with_template(template).expect("the template is a constant that a test draws with");
             let bar = ProgressBar::new(of).with_style(style);
@@ -248,6 +264,7 @@ impl Bar {
                 Stage::Copying => "Copying ",
                 Stage::Sending => "Sending ",
                 Stage::Fetching => "Fetching",
+                Stage::Merging => "Merging ",
             });
             self.shown = Some((stage, bar));
         }
@@ -277,6 +294,8 @@ mod tests {
         assert_eq!(bar.shown.as_ref().map(|(stage, bar)| (*stage, bar.position())), Some((Stage::Copying, 1)));
         bar.show(Stage::Sending, 2, 2);
         assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some(Stage::Sending));
+        bar.show(Stage::Merging, 2, 2);
+        assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some(Stage::Merging));
         bar.finish();
         assert!(bar.shown.is_none());
     }

@@ -8,7 +8,8 @@
 //! * A live remote speaks the protocol and always merges, so that there is nothing to compare and nothing to force:
 //!   [`Client`](crate::Client) brings both in step.
 //!
-//! Never merges: of two snapshots one wins, and only where that loses nothing or somebody says so.
+//! Of two snapshots one wins, and only where that loses nothing or somebody says so; or, where both are replicas, a pull
+//! merges them. Never merges unasked.
 
 mod error;
 mod folder;
@@ -134,6 +135,8 @@ pub fn pull(config: &SyncConfig, how: How, progress: Progress<'_>) -> Result<Syn
 pub struct How {
     /// The other side loses where both have moved.
     pub force: bool,
+    /// A pull keeps both sides' changes where both have moved; for replicas alone. A push has no use for it.
+    pub merge: bool,
     /// Only say what it would do.
     pub dry_run: bool,
 }
@@ -173,6 +176,31 @@ fn look(db: &Path) -> Result<portable::Present, SyncError> {
 /// A random number for marks and histories.
 fn random() -> Result<u64, SyncError> {
     getrandom::u64().map_err(|error| SyncError::System(error.to_string()))
+}
+
+/// Files for the time being, beside the database.
+struct Parts {
+    /// A snapshot as it came.
+    fetched: PathBuf,
+    /// That merged with what is here.
+    merged: PathBuf,
+    /// A snapshot on its way out.
+    taken: PathBuf,
+}
+
+impl Parts {
+    fn of(config: &SyncConfig) -> Self {
+        let part = |ending| config.local_db.with_added_extension(ending);
+        Self { fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
+    }
+
+    /// Removes them, also those that a killed sync has left. The caller holds the home's lock.
+    fn clear(&self) {
+        for part in [&self.fetched, &self.merged, &self.taken] {
+            // What can't be removed takes space, and stops the step that needs its place.
+            drop(greenlight_store::clear_place(part));
+        }
+    }
 }
 
 fn remember(config: &SyncConfig, exchanged: Exchanged, attempt: meta::Way) -> Result<(), SyncError> {

@@ -57,6 +57,10 @@ pub const FOREIGN_MOVE_STEP: u64 = 1 << 16;
 /// Changes that share a savepoint while they are applied the careful way. SQLite walks a savepoint's whole journal at
 /// the end of each statement within it, so that one savepoint around a large part would cost the square of its size.
 pub const SAVEPOINT_CHANGES: usize = 64;
+/// Changes of a snapshot that are merged in one transaction, at most.
+pub const MERGE_CHANGES: usize = 16_384;
+/// Bytes of values and keys of such a transaction, at most but for its last change.
+pub const MERGE_BYTES: usize = 8 * 1024 * 1024;
 /// Pages that a backup copies at a time, between which it can be stopped.
 pub const BACKUP_STEP_PAGES: std::ffi::c_int = 1_024;
 /// Steps of SQLite's machine between which the check of a backup can be stopped.

@@ -1,8 +1,8 @@
 //! Snapshots that travel without a server: what a local file is and whether it has moved, a copy of it that belongs to
 //! nobody, and such a copy made this machine's own.
 //!
-//! Where in the flow: beside sync, below the remotes that hold one snapshot each (a folder). Works on files alone, and
-//! without cr-sqlite, which would remember an identity. Never writes a cell.
+//! Where in the flow: beside sync, below the remotes that hold one snapshot each (a folder). Works on files alone, and,
+//! but for a merge, without cr-sqlite, which would remember an identity. Never writes a cell of its own.
 //!
 //! Two kinds of file travel. A **replica** is a Greenlight client's database: its snapshot has the role `snapshot`, no
 //! own site id, and nothing of what its maker knows of a server; what the maker wrote stays attributed to it. A **plain**
@@ -10,6 +10,7 @@
 
 mod content;
 mod fit;
+mod merge;
 mod swap;
 mod take;
 
@@ -29,6 +30,7 @@ use crate::state::{self, key};
 use crate::tables::tables;
 
 pub use fit::{Fit, fit};
+pub use merge::{Merge, Merged, merge};
 pub use swap::{Swap, swap};
 pub use take::{Take, Taken, take};
 
@@ -56,6 +58,8 @@ pub enum Step {
     Stripped,
     /// What came is this machine's own, and on disk.
     Fitted,
+    /// What came is merged with what is here, and on disk.
+    Merged,
     /// The present database is kept under another name.
     Kept,
     /// What came has the database's name.
@@ -69,6 +73,8 @@ pub enum Event {
     Reached(Step),
     /// Bytes copied, of so many.
     Copied(u64, u64),
+    /// Changes merged, of so many.
+    Merged(u64, u64),
 }
 
 /// Told of events as they happen.
@@ -176,6 +182,14 @@ pub enum PortableError {
     /// Its schema can't be read by this program.
     #[error("its schema can't be used by this program, which may be too old for it: {0}")]
     Schema(String),
+    /// Two schemas of one name and number that are not the same.
+    #[error("schema `{name}` {number} is not the same here and there: one of the two needs another number")]
+    SchemasDiffer {
+        /// The name of both.
+        name: String,
+        /// The number of both.
+        number: u32,
+    },
     /// What has the database's name is not a file.
     #[error("what has the database's name is a link or a folder, not a file")]
     NotAFile,

@@ -16,8 +16,9 @@ use super::lock::Holder;
 pub enum SyncError {
     /// Both sides have moved.
     #[error(
-        "{remote} and {local} have diverged: {why}. Nothing was changed. `{action} --force` overwrites {loses}; the other \
-         way round keeps it"
+        "{remote} and {local} have diverged: {why}. Nothing was changed. {}`{action} --force` overwrites {loses}; the \
+         other way round keeps it",
+        if *.mergeable { "`greenlight sync pull --merge` keeps what both have. " } else { "" }
     )]
     Diverged {
         /// The local database.
@@ -26,11 +27,20 @@ pub enum SyncError {
         remote: String,
         /// How it is known.
         why: String,
+        /// Whether both sides' changes can be kept.
+        mergeable: bool,
         /// `push` or `pull`.
         action: &'static str,
         /// What would be lost.
         loses: &'static str,
     },
+    /// Only replicas can be merged.
+    #[error(
+        "{} is a plain SQLite database, of which nobody can tell which rows are newer: nothing was merged or changed. One \
+         side has to win: `--force` on a push or on a pull",
+        .0.display()
+    )]
+    Unmergeable(PathBuf),
     /// The remote has moved, and a push would overwrite that.
     #[error("{remote} has newer changes (generation {generation}, by {machine}). Nothing was changed: pull first")]
     Behind {
@@ -165,9 +175,15 @@ impl SyncError {
             Self::Locked { .. } | Self::RemoteLocked { .. } | Self::Raced(_) => 9,
             Self::Local { source: PortableError::Busy | PortableError::Moved, .. } => 9,
             Self::Local {
-                source: PortableError::Servers | PortableError::Snapshot | PortableError::Unmanaged, ..
+                source:
+                    PortableError::Servers
+                    | PortableError::Snapshot
+                    | PortableError::Unmanaged
+                    | PortableError::SchemasDiffer { .. },
+                ..
             }
             | Self::Foreign { .. }
+            | Self::Unmergeable(_)
             | Self::Snapshot { .. }
             | Self::NewerSchema { .. }
             | Self::NewerFormat { .. } => 3,

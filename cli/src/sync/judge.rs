@@ -52,6 +52,13 @@ pub(super) struct Known {
     pub(super) foreign: Option<String>,
 }
 
+impl Known {
+    /// Whether both sides' changes can be kept: the database here is a replica, of this project.
+    pub(super) fn is_mergeable(&self) -> bool {
+        self.foreign.is_none() && matches!(self.present, Some(Present::Replica { .. }))
+    }
+}
+
 /// Judges.
 pub(super) fn judge(present: Option<Present>, there: Option<Meta>, memory: LocalMeta, project: &str) -> Known {
     let mut known =

@@ -1,18 +1,18 @@
 //! A pull: the local database is made to hold what the remote holds.
 //!
-//! Where in the flow: the snapshot is fetched beside the database, checked, made this machine's own, and takes the
-//! database's place in one step; what was there before is kept. Never touches the database before all of that is done.
+//! Where in the flow: the snapshot is fetched beside the database, checked, made this machine's own or merged with a copy
+//! of what is here, and takes the database's place in one step; what was there before is kept. Never touches the database before all of that is done.
 
 use std::path::Path;
 
-use greenlight_store::portable::{Event, Fit, Found, Head, Present, Swap, examine, fit, swap};
-use greenlight_store::{Location, Options, clear_place};
+use greenlight_store::portable::{Event, Fit, Found, Head, Merge, Present, Swap, examine, fit, merge, swap};
+use greenlight_store::{Location, Options};
 
 use super::judge::{Known, Relation};
 use super::lock::HomeLock;
 use super::meta::{Exchanged, Meta, Way};
-use super::report::{self, Progress, SyncResult};
-use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::report::{self, Progress, Stage, SyncResult};
+use super::{FolderRemote, How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
 
@@ -23,6 +23,8 @@ pub(super) fn run(
     progress: Progress<'_>,
 ) -> Result<SyncResult, SyncError> {
     let _lock = HomeLock::take(&config.lock)?;
+    let parts = Parts::of(config);
+    parts.clear();
     let remote = FolderRemote::new(&config.remote);
     let known = know_and_confirm(config, &remote)?;
     span.record("scenario", known.relation.word());
@@ -37,11 +39,14 @@ pub(super) fn run(
     match known.relation {
         Relation::Equal if known.foreign.is_none() => return Ok(result),
         Relation::Ahead if !how.force => return Ok(result),
+        Relation::Diverged if how.merge && known.is_mergeable() => {}
+        Relation::Diverged if how.merge => return Err(SyncError::Unmergeable(config.local_db.clone())),
         Relation::Diverged if !how.force => {
             return Err(SyncError::Diverged {
                 local: config.local_db.display().to_string(),
                 remote: remote.shown(),
                 why: known.why.clone().unwrap_or_default(),
+                mergeable: known.is_mergeable(),
                 action: "greenlight sync pull",
                 loses: "what is here (it is kept as .before-pull)",
             });
@@ -49,17 +54,14 @@ pub(super) fn run(
         _ => {}
     }
     is_known(config, &remote, there.schema_version)?;
-    let forced = known.relation != Relation::Behind || known.foreign.is_some();
-    let result = SyncResult { changed: true, forced, ..result };
+    let merged = known.relation == Relation::Diverged && how.merge;
+    let forced = !merged && (known.relation != Relation::Behind || known.foreign.is_some());
+    let result = SyncResult { changed: true, forced, merged, ..result };
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
-    let part = config.local_db.with_added_extension("pull-part");
-    let placed = carry_out(config, &remote, &known, there, how, &part, progress);
-    if placed.is_err() {
-        // What can't be removed takes space, and is written over by the next pull.
-        drop(clear_place(&part));
-    }
+    let placed = carry_out(config, &remote, &known, there, how, &parts, progress);
+    parts.clear();
     Ok(SyncResult { backup: placed?, ..result })
 }
 
@@ -77,14 +79,14 @@ fn carry_out(
     known: &Known,
     there: &Meta,
     how: How,
-    part: &Path,
+    parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<Option<String>, SyncError> {
+    let part = parts.fetched.as_path();
     let file = |source| SyncError::File { path: part.to_owned(), source };
     if let Some(folder) = config.local_db.parent() {
         std::fs::create_dir_all(folder).map_err(file)?;
     }
-    clear_place(part).map_err(|fault| SyncError::local(part, fault.into()))?;
     remote.fetch(there, part, progress)?;
     if known.present.is_some() {
         // Whoever may not read what is here may not read what takes its place.
@@ -98,28 +100,34 @@ fn carry_out(
     if !how.force {
         is_alike(&found, known.present.as_ref()).map_err(|why| SyncError::Foreign { remote: remote.shown(), why })?;
     }
-    let mut watch = |event| {
-        if let Event::Reached(step) = event {
-            crash::point(step.into());
-        }
+    let mut watch = |event| match event {
+        Event::Reached(step) => crash::point(step.into()),
+        Event::Copied(done, of) => progress(Stage::Copying, done, of),
+        Event::Merged(done, of) => progress(Stage::Merging, done, of),
     };
     let local = |source| SyncError::local(&config.local_db, source);
-    let mut system =
+    let mut options =
         Options::system(Location::Memory, wall_ms).map_err(|error| SyncError::System(error.to_string()))?;
-    let order = Fit {
-        file: part,
-        present: known.present.as_ref().map(|_| config.local_db.as_path()),
-        mark: random()?,
-        continues: known.relation == Relation::Behind,
-        random: &mut *system.random,
+    let (mark, present) = (random()?, config.local_db.as_path());
+    let (ready, head): (&Path, Head) = if known.relation == Relation::Diverged && how.merge {
+        let order = Merge { present, snapshot: part, merged: &parts.merged, mark, options };
+        (&parts.merged, merge(order, &mut watch).map_err(local)?.head)
+    } else {
+        let order = Fit {
+            file: part,
+            present: known.present.as_ref().map(|_| present),
+            mark,
+            continues: known.relation == Relation::Behind,
+            random: &mut *options.random,
+        };
+        (part, fit(order, &mut watch).map_err(local)?)
     };
-    let head: Head = fit(order, &mut watch).map_err(local)?;
     let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head };
     remember(config, exchanged.clone(), Way::Pull)?;
     crash::point(Point::Attempted);
     let kept = config.local_db.with_added_extension("before-pull");
     let expected = if how.force { None } else { known.present.as_ref() };
-    let order = Swap { ready: part, target: &config.local_db, kept: &kept, expected };
+    let order = Swap { ready, target: &config.local_db, kept: &kept, expected };
     let was_there = swap(&order, &mut watch).map_err(local)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);

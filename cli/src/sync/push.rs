@@ -10,7 +10,7 @@ use super::judge::{Known, Relation};
 use super::lock::{HomeLock, machine, now};
 use super::meta::{Exchanged, FORMAT, Meta, Way};
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{FolderRemote, How, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::{FolderRemote, How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
 use crate::crash::{self, Point};
 
 pub(super) fn run(
@@ -20,6 +20,8 @@ pub(super) fn run(
     progress: Progress<'_>,
 ) -> Result<SyncResult, SyncError> {
     let _lock = HomeLock::take(&config.lock)?;
+    let parts = Parts::of(config);
+    parts.clear();
     let remote = FolderRemote::new(&config.remote);
     let known = know_and_confirm(config, &remote)?;
     span.record("scenario", known.relation.word());
@@ -36,7 +38,8 @@ pub(super) fn run(
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
-    let (meta, backup) = carry_out(config, &remote, &known, generation, progress)?;
+    let (meta, backup) = carry_out(config, &remote, &known, generation, &parts, progress)?;
+    parts.clear();
     Ok(SyncResult { backup: Some(backup), ..result.with(&meta) })
 }
 
@@ -66,6 +69,7 @@ fn settled(
             local: config.local_db.display().to_string(),
             remote: remote.shown(),
             why: known.why.clone().unwrap_or_default(),
+            mergeable: known.is_mergeable(),
             action: "greenlight sync push",
             loses: "what is there",
         }),
@@ -78,14 +82,14 @@ fn carry_out(
     remote: &FolderRemote,
     known: &Known,
     generation: u64,
+    parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<(Meta, String), SyncError> {
     let backup = config.local_db.with_added_extension("bak");
-    let part = config.local_db.with_added_extension("push-part");
-    let order = Take { source: &config.local_db, backup: &backup, part: &part, mark: random()? };
+    let order = Take { source: &config.local_db, backup: &backup, part: &parts.taken, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),
-        Event::Copied(done, of) => progress(Stage::Copying, done, of),
+        Event::Copied(done, of) | Event::Merged(done, of) => progress(Stage::Copying, done, of),
     })
     .map_err(|source| SyncError::local(&config.local_db, source))?;
     let (db_hash, db_bytes) =
@@ -112,9 +116,5 @@ fn carry_out(
     remote.replace(known.there.as_ref(), &taken.file, &meta, progress)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);
-    if taken.file == part {
-        // One that can't be removed takes space, and is written over by the next push.
-        drop(std::fs::remove_file(&part));
-    }
     Ok((meta, backup.display().to_string()))
 }

@@ -17,9 +17,11 @@ pub enum Stage {
     Sending,
     /// The snapshot comes from the remote.
     Fetching,
+    /// Its changes are merged with those that are here; counts changes instead of bytes.
+    Merging,
 }
 
-/// Told of bytes done, of so many.
+/// Told of bytes (changes, while merging) done, of so many.
 pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
 
 /// The local side: what was exchanged last.
@@ -52,6 +54,8 @@ pub struct SyncStatus {
     pub diverged: bool,
     /// Whether the remote holds another project; both ways need force then.
     pub foreign: bool,
+    /// Whether a pull can merge what both have, should they have diverged.
+    pub mergeable: bool,
     /// This machine's project.
     pub project: String,
     /// The remote.
@@ -75,6 +79,8 @@ pub struct SyncResult {
     pub dry_run: bool,
     /// Whether the other side lost what it had.
     pub forced: bool,
+    /// Whether both sides' changes are here now; the remote has those of here with the next push.
+    pub merged: bool,
     /// The local database.
     pub local_path: String,
     /// The remote.
@@ -100,6 +106,7 @@ pub(super) fn status(config: &SyncConfig, remote: &dyn SnapshotRemote, known: &K
         why: known.foreign.clone().or_else(|| known.why.clone()),
         diverged: known.relation == Relation::Diverged,
         foreign: known.foreign.is_some(),
+        mergeable: known.is_mergeable(),
         project: config.project.clone(),
         remote_path: remote.shown(),
         local: LocalSide {
@@ -127,6 +134,7 @@ pub(super) fn result(
         changed: false,
         dry_run: false,
         forced: false,
+        merged: false,
         local_path: config.local_db.display().to_string(),
         remote_path: remote.shown(),
         generation: 0,

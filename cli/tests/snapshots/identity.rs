@@ -94,7 +94,7 @@ fn a_machine_stays_itself_and_its_earlier_changes_are_its_own_again() {
 }
 
 /// What the server holds, after everyone has been there twice.
-fn converged(machines: &[&Machine], url: &str) -> Vec<String> {
+pub(crate) fn converged(machines: &[&Machine], url: &str) -> Vec<String> {
     for _ in 0..2 {
         for machine in machines {
             machine.ok(&["sync", "now", "--remote", url]);
@@ -109,7 +109,7 @@ fn converged(machines: &[&Machine], url: &str) -> Vec<String> {
 }
 
 /// A server with the shop: its address, and what ends it.
-async fn serve(world: &World) -> (String, tokio::task::AbortHandle) {
+pub(crate) async fn serve(world: &World) -> (String, tokio::task::AbortHandle) {
     let (schemas, data) = (world.folder.path().join("schemas"), world.folder.path().join("data"));
     std::fs::create_dir(&schemas).unwrap();
     std::fs::write(schemas.join("shop.sql"), crate::fixture::SCHEMA).unwrap();

@@ -2,10 +2,11 @@
 
 use greenlight_cli::crash::{Point, VARIABLE};
 
-use crate::fixture::{Machine, each, names};
+use crate::fixture::{Machine, World, each, names};
 
-/// The steps of a push, and those of a pull. Exhaustive: a step without a test is not to be had.
-fn is_of(point: Point) -> (bool, bool) {
+/// The steps of a push, those of a pull, and those of a pull that merges. Exhaustive: a step without a test is not to be
+/// had.
+fn is_of(point: Point) -> (bool, bool, bool) {
     match point {
         Point::Marked
         | Point::Folded
@@ -17,9 +18,11 @@ fn is_of(point: Point) -> (bool, bool) {
         | Point::RemoteCopied
         | Point::RemoteNamed
         | Point::RemoteMeta
-        | Point::RemotePlaced => (true, false),
-        Point::Fetched | Point::Fitted | Point::Kept | Point::Placed => (false, true),
-        Point::Attempted | Point::Remembered => (true, true),
+        | Point::RemotePlaced => (true, false, false),
+        Point::Fitted => (false, true, false),
+        Point::Merged => (false, false, true),
+        Point::Fetched | Point::Kept | Point::Placed => (false, true, true),
+        Point::Attempted | Point::Remembered => (true, true, true),
     }
 }
 
@@ -131,5 +134,27 @@ fn what_is_written_after_a_killed_pull_is_not_lost() {
                 other => panic!("{context}: {other}"),
             }
         });
+    }
+}
+
+#[test]
+fn a_merge_that_is_killed_leaves_the_old_database_or_the_merged_one() {
+    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).2) {
+        let world = World::new(true);
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        bob.write("Sanditon");
+        dies(&bob, &["sync", "pull", "--merge"], point);
+        let arrived = bob.books().contains(&"Persuasion".to_owned());
+        assert!(bob.books().contains(&"Sanditon".to_owned()), "{}", point.name());
+        assert_eq!(bob.status(), if arrived { "ahead" } else { "diverged" }, "{}", point.name());
+        bob.write("Lady Susan");
+        bob.ok(&["sync", "pull", "--merge"]);
+        bob.ok(&["sync", "push"]);
+        alice.ok(&["sync", "pull"]);
+        assert_eq!(alice.books(), ["Emma", "Lady Susan", "Persuasion", "Sanditon"], "{}", point.name());
+        let rest: Vec<_> = names(&bob.home).into_iter().filter(|name| name.contains("part")).collect();
+        assert_eq!(rest, [""; 0], "{}", point.name());
     }
 }

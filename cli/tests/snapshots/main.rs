@@ -7,5 +7,6 @@ mod disks;
 mod fixture;
 mod identity;
 mod kills;
+mod merges;
 mod refusals;
 mod stories;

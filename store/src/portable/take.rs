@@ -80,7 +80,7 @@ pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> 
     finish(order, is_replica, &mark, watch)
 }
 
-fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
+pub(super) fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
     let reader = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(BUSY_LIMIT)?;
     backup::create_like(part, &std::fs::metadata(source).map_err(backup::fault_of)?)?;
