@@ -30,7 +30,7 @@ test: ## check formatting and lints, and run every test (STAGES="..." for some)
 demo: ## fill the bookshop's database with a realistic shop (DATA=data)
 	@scripts/demo --data $(DATA)
 
-bench: ## measure bulk and single changes beside the floor
+bench: ## measure changes, pushes and pulls beside the floor
 	@scripts/bench
 
 tour: ## drive the page through its states and write the screenshots
