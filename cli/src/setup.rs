@@ -120,10 +120,10 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     if arguments.json {
         return print(&Initialised { home: folder, config: config_file, db, project, made: &made });
     }
-    for path in &made {
-        println!("Made {}.", path.display());
+    println!("The home of project `{project}` is {}.", folder.display());
+    for path in made.iter().filter(|path| *path != folder) {
+        println!("  made  {}", path.strip_prefix(folder).unwrap_or(path).display());
     }
-    println!("The home of project `{project}` is {}; its database is {}.", folder.display(), db.display());
     Ok(())
 }
 

@@ -125,21 +125,20 @@ fn status_code(status: &SyncStatus) -> u8 {
 }
 
 fn describe_status(status: &SyncStatus) -> String {
-    let sentence = match status.status {
-        _ if status.foreign => "The remote holds another project. Both ways need --force.",
-        Relation::Equal => "Equal: both hold the same.",
-        Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.",
-        Relation::Behind => "Behind: the remote has changes that are not here. Pull them.",
+    let why = status.why.as_deref().unwrap_or("both have moved");
+    let mut text = match status.status {
+        _ if status.foreign => format!("The remote is another's: {why}. Both ways need --force."),
+        Relation::Equal => "Equal: both hold the same.".to_owned(),
+        Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),
+        Relation::Behind => "Behind: the remote has changes that are not here. Pull them.".to_owned(),
         Relation::Diverged if status.mergeable => {
-            "Diverged: both have changes that the other does not. `greenlight sync pull --merge` keeps both, then push."
+            format!("Diverged: {why}. `greenlight sync pull --merge` keeps what both have.")
         }
-        Relation::Diverged => "Diverged: whichever side wins, the other's changes are lost. Push or pull with --force.",
-        Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.",
-        Relation::Empty => "Empty: there is nothing here, and nothing at the remote.",
-    };
-    let mut text = match &status.why {
-        Some(why) => format!("{sentence} ({why})"),
-        None => sentence.to_owned(),
+        Relation::Diverged => {
+            format!("Diverged: {why}. Push or pull with --force: one side wins, and the other's changes are lost.")
+        }
+        Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.".to_owned(),
+        Relation::Empty => "Empty: there is nothing here, and nothing at the remote.".to_owned(),
     };
     let local = &status.local;
     text += &match local.db_bytes {
@@ -173,54 +172,49 @@ fn short(hash: &str) -> String {
 
 fn describe_push(result: &SyncResult) -> String {
     let SyncResult { local_path, remote_path, generation, .. } = result;
+    let place = format!("\n  from  {local_path}\n  to    {remote_path}");
     if result.dry_run {
         let lost = if result.forced { ", and overwrite what is there" } else { "" };
-        return format!(
-            "Would push {local_path} to {remote_path} as generation {generation}{lost}. Nothing was changed."
-        );
+        return format!("Would push generation {generation}{lost}. Nothing was changed.{place}");
     }
-    let hash = short(result.db_hash.as_deref().unwrap_or_default());
     if !result.changed {
-        return format!("Nothing to push: {remote_path} holds the same (generation {generation}, {hash}).");
+        return format!("Nothing to push: {remote_path} holds the same ({}).", snapshot(result));
     }
-    let size = HumanBytes(result.db_bytes.unwrap_or(0));
     let backup = result.backup.as_deref().unwrap_or_default();
-    format!(
-        "Pushed {local_path} to {remote_path}: generation {generation}, {hash}, {size}.\nA copy of what was pushed is \
-         kept as {backup}."
-    )
+    format!("Pushed {}.{place}\n  copy  {backup}", snapshot(result))
 }
 
 fn describe_pull(result: &SyncResult) -> String {
-    let SyncResult { local_path, remote_path, generation, .. } = result;
-    let hash = short(result.db_hash.as_deref().unwrap_or_default());
+    let SyncResult { local_path, remote_path, .. } = result;
+    let what = snapshot(result);
+    let place = format!("\n  from  {remote_path}\n  into  {local_path}");
     if result.dry_run {
         let verb = if result.merged { "merge" } else { "pull" };
-        return format!(
-            "Would {verb} generation {generation}, {hash}, from {remote_path} into {local_path}. Nothing was changed."
-        );
+        return format!("Would {verb} {what}. Nothing was changed.{place}");
     }
     match (result.changed, result.before) {
-        (true, _) if result.merged => {
-            let kept = result.backup.as_deref().unwrap_or_default();
-            format!(
-                "Merged {remote_path} into {local_path}: what generation {generation}, {hash}, holds and what was here \
-                 are both here. `greenlight sync push` hands it on.\nWhat was there before is kept as {kept}."
-            )
+        (true, _) => {
+            let kept = match &result.backup {
+                Some(kept) => format!("\n  kept  {kept} (what was here before)"),
+                None => String::new(),
+            };
+            if result.merged {
+                format!("Merged {what}, with what was here. Push to hand that on.{place}{kept}")
+            } else {
+                format!("Pulled {what}.{place}{kept}")
+            }
         }
         (false, Relation::Ahead) => {
             format!("Nothing to pull: {local_path} has changes that {remote_path} does not. Push them.")
         }
-        (false, _) => format!("Nothing to pull: {remote_path} holds the same (generation {generation}, {hash})."),
-        (true, _) => {
-            let size = HumanBytes(result.db_bytes.unwrap_or(0));
-            let kept = match &result.backup {
-                Some(kept) => format!("\nWhat was there before is kept as {kept}."),
-                None => String::new(),
-            };
-            format!("Pulled {remote_path} into {local_path}: generation {generation}, {hash}, {size}.{kept}")
-        }
+        (false, _) => format!("Nothing to pull: {remote_path} holds the same ({what})."),
     }
+}
+
+/// Generation, hash and size.
+fn snapshot(result: &SyncResult) -> String {
+    let hash = short(result.db_hash.as_deref().unwrap_or_default());
+    format!("generation {}, {hash}, {}", result.generation, HumanBytes(result.db_bytes.unwrap_or(0)))
 }
 
 /// The sentence, with what to do where SQLite's own does not say it.

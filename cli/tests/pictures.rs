@@ -1,0 +1,203 @@
+//! The pictures of a terminal in the README, and that the program still says what they show.
+//!
+//! Each session is run with the real program, in homes and folders of its own. What differs from run to run (hashes,
+//! times, sizes) is left out of the comparison. After a change that is meant, `GREENLIGHT_RECORD=1` writes the pictures
+//! anew: `GREENLIGHT_RECORD=1 cargo test -p greenlight-cli --test pictures`.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use greenlight_store::{ClientDatabase, Location, Options, Schema};
+
+const SCHEMA: &str = "-- schema: notes 1\nCREATE TABLE note (id TEXT NOT NULL PRIMARY KEY, text TEXT);\n";
+/// Columns of the terminal.
+const COLUMNS: usize = 100;
+
+/// A terminal in which somebody types.
+struct Session {
+    folder: tempfile::TempDir,
+    lines: Vec<Line>,
+}
+
+/// What is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Line {
+    Comment(String),
+    /// Who types what.
+    Typed(&'static str, String),
+    Said(String),
+}
+
+impl Session {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["ada", "ben", "stick"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("ada/notes.sql"), SCHEMA).unwrap();
+        Self { folder, lines: Vec::new() }
+    }
+
+    fn home(&self, who: &str) -> PathBuf {
+        self.folder.path().join(who)
+    }
+
+    fn comment(&mut self, text: &str) {
+        self.lines.push(Line::Comment(text.to_owned()));
+    }
+
+    /// Types a command, and takes down what it says.
+    fn types(&mut self, who: &'static str, typed: &str) {
+        let mut words = typed.split(' ');
+        assert_eq!(words.next(), Some("greenlight"));
+        let output = Command::new(env!("CARGO_BIN_EXE_greenlight"))
+            .args(words.map(|word| self.real(word)))
+            .current_dir(self.home(who))
+            .env_clear()
+            .env("HOME", self.home(who))
+            .output()
+            .unwrap();
+        self.lines.push(Line::Typed(who, typed.to_owned()));
+        let text = [output.stdout, output.stderr].concat();
+        for line in String::from_utf8(text).unwrap().lines() {
+            let shown = self.shown(line);
+            self.lines.push(Line::Said(shown));
+        }
+    }
+
+    /// What an app of theirs does.
+    fn writes(&self, who: &str, note: &str) {
+        let file = self.home(who).join(".greenlight/db.sqlite");
+        let options = Options::system(Location::File(file), || 1).unwrap();
+        let mut client = ClientDatabase::open(options, &Schema::parse(SCHEMA).unwrap()).unwrap();
+        client.exec(&format!("INSERT INTO note VALUES (hex(randomblob(8)), '{note}')"), &[]).unwrap();
+    }
+
+    fn notes(&self, who: &str) -> i64 {
+        let conn = rusqlite::Connection::open(self.home(who).join(".greenlight/db.sqlite")).unwrap();
+        conn.query_row("SELECT count(*) FROM note", [], |row| row.get(0)).unwrap()
+    }
+
+    /// The folders of the picture are others than those of the test, and so is the machine.
+    fn shown(&self, text: &str) -> String {
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let root = self.folder.path().display().to_string();
+        text.replace(&format!("{root}/stick"), "/media/stick")
+            .replace(&root, "/home")
+            .replace(&format!("by {machine}"), "by laptop")
+    }
+
+    fn real(&self, word: &str) -> String {
+        word.replace("/media/stick", &self.home("stick").display().to_string())
+    }
+}
+
+/// As a terminal breaks it.
+fn broken(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    if letters.is_empty() {
+        vec![String::new()]
+    } else {
+        letters.chunks(COLUMNS).map(|row| row.iter().collect()).collect()
+    }
+}
+
+/// The picture: light or dark as the page is that it stands on.
+fn picture(lines: &[Line], title: &str) -> String {
+    const ROW: usize = 20;
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut rows = String::new();
+    let mut count = 0;
+    let mut put = |class: &str, prompt: &str, text: &str| {
+        let prompt = if prompt.is_empty() { String::new() } else { format!("<tspan class=\"p\">{prompt}</tspan>") };
+        let y = 52 + count * ROW;
+        writeln!(rows, "<text class=\"{class}\" x=\"20\" y=\"{y}\">{prompt}{}</text>", escape(text)).unwrap();
+        count += 1;
+    };
+    for (number, line) in lines.iter().enumerate() {
+        let is_new = number > 0 && !matches!(line, Line::Said(_)) && !matches!(lines[number - 1], Line::Comment(_));
+        if is_new {
+            put("s", "", "");
+        }
+        match line {
+            Line::Comment(text) => put("c", "", &format!("# {text}")),
+            Line::Typed(who, text) => put("t", &format!("{who}$ "), text),
+            Line::Said(text) => broken(text).iter().for_each(|row| put("s", "", row)),
+        }
+    }
+    let (width, height) = (40 + COLUMNS * 84 / 10, 60 + count * ROW);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         role=\"img\" aria-label=\"{title}\">\n\
+         <style>\n\
+         rect {{ fill: #fbfbf9; stroke: #d4d4cc }} circle {{ fill: #d4d4cc }}\n\
+         text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, \"DejaVu Sans Mono\", monospace; fill: #24292f; \
+         white-space: pre }}\n\
+         .c {{ fill: #6b6f76 }} .p {{ fill: #1a7f37 }} .t {{ font-weight: 600 }}\n\
+         @media (prefers-color-scheme: dark) {{ rect {{ fill: #16191d; stroke: #3a4048 }} circle {{ fill: #3a4048 }} \
+         text {{ fill: #d7dbe0 }} .c {{ fill: #8d949e }} .p {{ fill: #5fd07a }} }}\n\
+         </style>\n\
+         <rect x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n\
+         <circle cx=\"20\" cy=\"18\" r=\"5\"/><circle cx=\"38\" cy=\"18\" r=\"5\"/><circle cx=\"56\" cy=\"18\" r=\"5\"/>\n\
+         {rows}</svg>\n",
+        width - 1,
+        height - 1,
+    )
+}
+
+/// Without what differs from run to run: hashes, times, sizes, ports.
+fn steady(picture: &str) -> String {
+    let mut out = String::new();
+    for word in picture.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric() && !":.-".contains(letter)) {
+        let bare = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        let is_hash = bare.len() == 12 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_time = bare.len() == 20 && bare.ends_with('Z') && bare.as_bytes()[10] == b'T';
+        let is_size = bare.contains('.') && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match (is_hash, is_time, is_size) {
+            (true, _, _) => out.push_str(&word.replace(bare, "HASH")),
+            (_, true, _) => out.push_str(&word.replace(bare, "TIME")),
+            (_, _, true) => out.push_str(&word.replace(bare, "SIZE")),
+            _ => out.push_str(word),
+        }
+    }
+    out
+}
+
+fn hold(session: &Session, name: &str, title: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images").join(name);
+    let drawn = picture(&session.lines, title);
+    if std::env::var_os("GREENLIGHT_RECORD").is_some() {
+        std::fs::write(&file, &drawn).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(steady(&drawn), steady(&there), "{name} shows something else than the program says");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    assert!(std::fs::read_to_string(readme).unwrap().contains(name), "the README shows {name}");
+}
+
+#[test]
+fn two_laptops_over_a_folder() {
+    let mut session = Session::new();
+    session.comment("Ada's laptop, with a stick");
+    session.types("ada", "greenlight init --schema notes.sql");
+    session.types("ada", "greenlight remote add default /media/stick/notes");
+    session.writes("ada", "Buy milk");
+    session.types("ada", "greenlight sync push");
+    session.comment("Ben's, with the same stick");
+    session.types("ben", "greenlight remote add default /media/stick/notes");
+    session.types("ben", "greenlight sync pull");
+    session.comment("Both write, and Ada pushes first");
+    session.writes("ada", "Buy bread");
+    session.writes("ben", "Call Carol");
+    session.types("ada", "greenlight sync push");
+    session.types("ben", "greenlight sync status");
+    session.types("ben", "greenlight sync pull --merge");
+    session.types("ben", "greenlight sync push");
+    session.comment("Nothing is lost on either side");
+    session.types("ada", "greenlight sync pull");
+    assert_eq!((session.notes("ada"), session.notes("ben")), (3, 3));
+    hold(&session, "folder.svg", "Two laptops keep a database in step over a stick");
+}
