@@ -116,7 +116,12 @@ fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncEr
     };
     let is_gone =
         text.as_ref().is_some_and(|text| text.here.is_some() && text.here == here() && !lives(text.holder.pid));
-    if !is_gone && age(folder, path).map_err(failed)? < LIFETIME {
+    let age = match age(folder, path) {
+        // Given back at this very moment.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        age => age.map_err(failed)?,
+    };
+    if !is_gone && age < LIFETIME {
         let unknown = || "unknown".to_owned();
         let nobody = Holder { pid: 0, machine: unknown(), since: unknown(), command: unknown() };
         let holder = text.map_or(nobody, |text| text.holder);
@@ -192,6 +197,24 @@ mod tests {
         drop(turn);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         drop(Turn::take(folder.path(), "it").unwrap());
+    }
+
+    #[test]
+    fn who_takes_it_while_others_give_it_back_gets_it_or_is_told_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        match Turn::take(folder.path(), "it") {
+                            Ok(turn) => assert!(turn.is_held()),
+                            Err(SyncError::RemoteLocked { .. } | SyncError::Raced(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+        });
     }
 
     #[test]
