@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::config::RemoteConfig;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute};
+use crate::sync::{Packing, Passphrase};
 use crate::{ClientError, Remote};
 
 /// Where a remote is, and so of which kind it is.
@@ -26,6 +28,8 @@ pub struct Chosen {
     pub name: Option<String>,
     /// Where it is.
     pub address: Address,
+    /// How a push packs what it stores there, where it holds snapshots.
+    pub packing: Packing,
 }
 
 /// Why a remote can't be used.
@@ -47,6 +51,12 @@ pub enum AddressError {
         "there is no remote named `{0}` (`greenlight remote list` shows those that there are); a folder is written ./{0}"
     )]
     Name(String),
+    /// A server that is told how to pack.
+    #[error(
+        "{0} is a server, which holds no snapshot: compression and encryption are for folders. Take these keys away; what \
+         travels to a server is encrypted by wss://"
+    )]
+    PackedServer(String),
     /// A folder without a path.
     #[error("an empty path is no remote")]
     Empty,
@@ -108,20 +118,36 @@ impl Chosen {
         let configured = |name: &str| {
             let remote = home.config.remotes.get(name)?;
             let beside = home.config_file.parent().unwrap_or(Path::new(""));
-            let address = Address::parse(&remote.address, beside);
-            Some(address.map(|address| Self { name: Some(name.to_owned()), address }))
+            Some(Self::configured(name, remote, beside))
         };
+        let plain = |address| Self { name: None, address, packing: Packing::default() };
         match given {
-            None => configured(DEFAULT_REMOTE)
-                .unwrap_or_else(|| Ok(Self { name: None, address: Address::Folder(home.sync_remote()) })),
+            None => configured(DEFAULT_REMOTE).unwrap_or_else(|| Ok(plain(Address::Folder(home.sync_remote())))),
             Some(given) => configured(given).unwrap_or_else(|| {
                 let is_word = !given.contains(['/', '\\', ':', '.']) && !given.is_empty();
                 if is_word {
                     return Err(AddressError::Name(given.to_owned()));
                 }
-                Ok(Self { name: None, address: Address::parse(given, Path::new(""))? })
+                Address::parse(given, Path::new("")).map(plain)
             }),
         }
+    }
+
+    /// What the configuration says of a remote; paths are taken from `beside`.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn configured(name: &str, remote: &RemoteConfig, beside: &Path) -> Result<Self, AddressError> {
+        let address = Address::parse(&remote.address, beside)?;
+        if matches!(address, Address::Live(_)) && remote.packs() {
+            return Err(AddressError::PackedServer(address.to_string()));
+        }
+        let passphrase = match &remote.passphrase_file {
+            None => Packing::default().passphrase,
+            Some(file) => Passphrase::File(absolute(&beside.join(file))?),
+        };
+        let packing = Packing { compression: remote.compression, encryption: remote.encryption, passphrase };
+        Ok(Self { name: Some(name.to_owned()), address, packing })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::RemoteConfig;
 use crate::home::HomeFlags;
 
 /// How long a connection is tried for, unless said otherwise.
@@ -57,8 +58,9 @@ pub enum RemoteCommand {
     Add {
         /// Letters, digits, `-` and `_`.
         name: String,
-        /// A path or folder:PATH; ws://HOST/DATABASE or wss://HOST/DATABASE.
-        address: String,
+        /// Where it is, and how what it holds is packed.
+        #[command(flatten)]
+        remote: Box<RemoteConfig>,
         /// Where everything is.
         #[command(flatten)]
         home: Box<HomeFlags>,

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use thiserror::Error;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::durable;
+use crate::sync::{Compression, Encryption};
 
 /// The longest configuration that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -41,12 +43,44 @@ pub struct Config {
     pub remotes: BTreeMap<String, RemoteConfig>,
 }
 
-/// One remote.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// One remote, as the configuration and `remote add` say it.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// Where it is; its beginning says what kind of remote it is.
+    /// A path or folder:PATH; ws://HOST/DATABASE or wss://HOST/DATABASE.
     pub address: String,
+    /// How a push compresses the snapshot [default: as the one that is there].
+    #[arg(long)]
+    pub compression: Option<Compression>,
+    /// How a push encrypts the snapshot [default: as the one that is there].
+    #[arg(long)]
+    pub encryption: Option<Encryption>,
+    /// A file that holds the passphrase; else the environment variable GREENLIGHT_PASSPHRASE.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+impl RemoteConfig {
+    /// Whether it says anything that only snapshots have a use for.
+    pub fn packs(&self) -> bool {
+        self.compression.is_some() || self.encryption.is_some() || self.passphrase_file.is_some()
+    }
+
+    fn to_table(&self) -> Table {
+        let keys = [
+            ("address", Some(self.address.clone())),
+            ("compression", self.compression.map(word)),
+            ("encryption", self.encryption.map(word)),
+            ("passphrase_file", self.passphrase_file.as_ref().map(|file| file.display().to_string())),
+        ];
+        let mut table = Table::new();
+        for (key, said) in keys {
+            if let Some(said) = said {
+                table[key] = value(said);
+            }
+        }
+        table
+    }
 }
 
 /// Why the configuration can't be read or changed.
@@ -123,12 +157,12 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`]; the file is as it was.
-    pub fn add_remote(file: &Path, name: &str, address: &str) -> Result<(), ConfigError> {
+    pub fn add_remote(file: &Path, name: &str, remote: &RemoteConfig) -> Result<(), ConfigError> {
         if !is_name(name) {
             return Err(ConfigError::Name(name.to_owned()));
         }
         let present = Self::read(file, false)?;
-        if let Some(RemoteConfig { address }) = present.remotes.get(name) {
+        if let Some(RemoteConfig { address, .. }) = present.remotes.get(name) {
             return Err(ConfigError::Taken { name: name.to_owned(), address: address.clone() });
         }
         edit(file, |document| {
@@ -137,9 +171,7 @@ impl Config {
                 table.set_implicit(true);
                 Item::Table(table)
             });
-            let mut remote = Table::new();
-            remote["address"] = value(address);
-            remotes[name] = Item::Table(remote);
+            remotes[name] = Item::Table(remote.to_table());
         })
     }
 
@@ -157,6 +189,11 @@ impl Config {
         })?;
         Ok(remote.address.clone())
     }
+}
+
+/// As it is written on the command line, and in the configuration.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|word| word.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Letters, digits, `-` and `_`: nothing that could be taken for a path or an address.
@@ -197,12 +234,18 @@ mod tests {
         let written =
             "# mine\nproject = \"notes\" # for work\n\n[remotes.usb] # the red one\naddress = \"/media/usb\"\n";
         std::fs::write(&file, written).unwrap();
-        Config::add_remote(&file, "office", "wss://sync.example.com/notes").unwrap();
+        let office = RemoteConfig {
+            address: "/media/office".to_owned(),
+            compression: Some(Compression::Zstd),
+            encryption: Some(Encryption::Age),
+            passphrase_file: Some("/secret/phrase".into()),
+        };
+        Config::add_remote(&file, "office", &office).unwrap();
         let config = Config::read(&file, true).unwrap();
-        assert_eq!(config.remotes["office"].address, "wss://sync.example.com/notes");
+        assert_eq!(config.remotes["office"], office);
         assert_eq!(config.remotes["usb"].address, "/media/usb");
         assert!(std::fs::read_to_string(&file).unwrap().starts_with(written));
-        assert_eq!(Config::remove_remote(&file, "office").unwrap(), "wss://sync.example.com/notes");
+        assert_eq!(Config::remove_remote(&file, "office").unwrap(), "/media/office");
         assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), written.trim_end());
     }
 
@@ -213,13 +256,15 @@ mod tests {
         for (text, why) in [
             ("databse = 1", "unknown field"),
             ("[remotes.usb]\nadress = \"x\"", "unknown field"),
+            ("[remotes.usb]\naddress = \"x\"\nencryption = \"rot13\"", "unknown variant"),
+            ("[remotes.usb]\naddress = \"x\"\npassphrase = \"x\"", "unknown field"),
             ("[remotes.\"../x\"]\naddress = \"x\"", "can't be a remote's name"),
             ("db = ", "can't be used"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Config::read(&file, true).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
-            let error = Config::add_remote(&file, "a", "/b").unwrap_err().to_string();
+            let error = Config::add_remote(&file, "a", &RemoteConfig::default()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         }

@@ -21,6 +21,8 @@ crash_points! {
     Stripped = "stripped",
     /// What is about to be exchanged is remembered.
     Attempted = "attempted",
+    /// What goes to the remote is compressed or encrypted.
+    Packed = "packed",
     /// The remote's lock is taken.
     RemoteLocked = "remote-locked",
     /// Half of the snapshot is in the remote's folder.
@@ -33,6 +35,10 @@ crash_points! {
     RemoteMeta = "remote-meta",
     /// It has the name that it keeps.
     RemotePlaced = "remote-placed",
+    /// What was there under another name, since it was packed otherwise, is gone.
+    RemoteCleared = "remote-cleared",
+    /// What is stored is fetched, and not yet unpacked.
+    PackedFetched = "packed-fetched",
     /// A snapshot is fetched, under a name for the time being.
     Fetched = "fetched",
     /// It is this machine's own.

@@ -13,9 +13,10 @@ use crate::ClientError;
 use crate::address::{Address, AddressError, Chosen};
 use crate::args::{InitArguments, RemoteCommand};
 use crate::command::{open, read_schema};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, RemoteConfig};
 use crate::durable;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError};
+use crate::sync::{Compression, Encryption, Passphrase};
 
 /// What a new configuration holds.
 const TEMPLATE: &str = "# The configuration of greenlight. Every key can be left out; docs/cli.md has them all.\n\
@@ -57,6 +58,10 @@ struct Listed {
     name: String,
     kind: Option<&'static str>,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<Encryption>,
     default: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -70,8 +75,8 @@ pub(crate) fn init(arguments: &InitArguments) -> ExitCode {
 /// Edits or shows the remotes.
 pub(crate) fn remote(command: &RemoteCommand) -> ExitCode {
     end(match command {
-        RemoteCommand::Add { name, address, home } => {
-            Home::find(home).map_err(Into::into).and_then(|home| add(&home, name, address))
+        RemoteCommand::Add { name, remote, home } => {
+            Home::find(home).map_err(Into::into).and_then(|home| add(&home, name, remote))
         }
         RemoteCommand::Remove { name, home } => {
             Home::find(home).map_err(Into::into).and_then(|home| remove(&home, name))
@@ -127,17 +132,21 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn add(home: &Home, name: &str, address: &str) -> Result<(), SetupError> {
+fn add(home: &Home, name: &str, remote: &RemoteConfig) -> Result<(), SetupError> {
+    let chosen = Chosen::configured(name, remote, Path::new(""))?;
+    let mut remote = remote.clone();
     // What is stored means the same wherever the command is run next; a server's address is kept as it was written.
-    let address = match Address::parse(address, Path::new(""))? {
-        folder @ Address::Folder(_) => folder.to_string(),
-        Address::Live(_) => address.to_owned(),
-    };
+    if let Address::Folder(folder) = &chosen.address {
+        remote.address = folder.display().to_string();
+    }
+    if let Passphrase::File(file) = chosen.packing.passphrase {
+        remote.passphrase_file = Some(file);
+    }
     if let Some(folder) = home.config_file.parent() {
         std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
     }
-    Config::add_remote(&home.config_file, name, &address)?;
-    println!("Added `{name}`: {address}.");
+    Config::add_remote(&home.config_file, name, &remote)?;
+    println!("Added `{name}`: {}.", remote.address);
     Ok(())
 }
 
@@ -155,6 +164,8 @@ fn list(home: &Home, json: bool) -> Result<(), SetupError> {
             name: name.clone(),
             kind: found.as_ref().ok().map(|chosen| chosen.address.kind()),
             address: remote.address.clone(),
+            compression: remote.compression,
+            encryption: remote.encryption,
             default: name == DEFAULT_REMOTE,
             problem: found.err().map(|error| error.to_string()),
         });

@@ -13,7 +13,7 @@ use crate::address::{Address, Chosen};
 use crate::args::SnapshotArguments;
 use crate::command::read_schema;
 use crate::home::Home;
-use crate::sync::{self, How, Meta, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
+use crate::sync::{self, How, Meta, Place, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
 use crate::{ClientError, Remote, logs};
 
 /// A bar is drawn for what takes longer.
@@ -40,8 +40,8 @@ pub(crate) enum Ended {
 pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended, ClientError> {
     let home = Home::find(&arguments.place.home)?;
     let chosen = Chosen::find(&home, arguments.place.remote.as_deref())?;
-    let folder = match chosen.address {
-        Address::Folder(folder) => folder,
+    let remote = match chosen.address {
+        Address::Folder(folder) => Place::Folder(folder),
         Address::Live(remote) => return live(action, arguments, &remote),
     };
     let schema = arguments.place.schema.as_deref().map(read_schema).transpose()?;
@@ -50,7 +50,8 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
         local_db: home.db,
         local_meta: home.sync_meta,
         lock: home.sync_lock,
-        remote: folder,
+        remote,
+        packing: chosen.packing,
         project: home.project,
         max_schema: schema.map(|schema| u64::from(schema.id().number)),
     };
@@ -255,10 +256,12 @@ impl Bar {
                 ProgressStyle::with_template(template).expect("the template is a constant that a test draws with");
             let bar = ProgressBar::new(of).with_style(style);
             bar.set_prefix(match stage {
-                Stage::Copying => "Copying ",
-                Stage::Sending => "Sending ",
-                Stage::Fetching => "Fetching",
-                Stage::Merging => "Merging ",
+                Stage::Copying => "Copying  ",
+                Stage::Packing => "Packing  ",
+                Stage::Sending => "Sending  ",
+                Stage::Fetching => "Fetching ",
+                Stage::Unpacking => "Unpacking",
+                Stage::Merging => "Merging  ",
             });
             self.shown = Some((stage, bar));
         }

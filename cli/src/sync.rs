@@ -16,11 +16,14 @@ mod folder;
 mod judge;
 mod lock;
 mod meta;
+mod packed;
+mod packing;
 mod pull;
 mod push;
 mod report;
 mod turn;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use greenlight_store::portable;
@@ -29,18 +32,20 @@ pub use self::error::SyncError;
 pub use self::folder::FolderRemote;
 pub use self::judge::Relation;
 pub use self::lock::Holder;
-pub use self::meta::{FORMAT, Meta};
+pub use self::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
+pub use self::packing::{Compression, Encryption, PASSPHRASE_VARIABLE, Packing, Passphrase};
 pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};
 
 use self::judge::Known;
 use self::meta::{Exchanged, LocalMeta};
+use self::packed::{PackedRemote, packed_beside};
 
 /// The span of a command: what with what, and once it is known, how both stood.
 macro_rules! span {
     ($name:literal, $config:expr) => {
         tracing::info_span!(
             $name,
-            remote = %$config.remote.display(),
+            remote = %$config.remote,
             project = $config.project,
             scenario = tracing::field::Empty,
         )
@@ -56,8 +61,10 @@ pub struct SyncConfig {
     pub local_meta: PathBuf,
     /// The lock against two syncs at once.
     pub lock: PathBuf,
-    /// The remote's folder.
-    pub remote: PathBuf,
+    /// The remote.
+    pub remote: Place,
+    /// How a push packs what it stores there.
+    pub packing: Packing,
     /// What the database is a copy of; a remote of another project is foreign.
     pub project: String,
     /// The newest schema that whoever uses the database here can handle (a replica's schema number, a plain database's
@@ -65,8 +72,33 @@ pub struct SyncConfig {
     pub max_schema: Option<u64>,
 }
 
-/// A place that holds one snapshot. Whoever implements it promises that, wherever a `replace` is cut off, `fetch` still
-/// gives the snapshot that `meta` tells.
+/// Where a remote is that holds snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A folder.
+    Folder(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl SyncConfig {
+    /// The remote, through the layer that packs.
+    fn open(&self) -> Result<PackedRemote, SyncError> {
+        let inner = match &self.remote {
+            Place::Folder(folder) => Box::new(FolderRemote::new(folder)),
+        };
+        Ok(PackedRemote::new(inner, self.packing.clone()))
+    }
+}
+
+/// A place that stores one snapshot, packed or as it is. Whoever implements it promises that, wherever a `replace` is cut
+/// off, `fetch` still gives what `meta` tells.
 pub trait SnapshotRemote {
     /// Where it is, for a person.
     fn shown(&self) -> String;
@@ -77,14 +109,19 @@ pub trait SnapshotRemote {
     /// [`SyncError`]: out of reach, or not understood.
     fn meta(&self) -> Result<Option<Meta>, SyncError>;
 
-    /// Writes the snapshot that `meta` tells of to `target`, which must not exist, checks it by its hash, and has it on
-    /// disk.
+    /// Writes what is stored there of the snapshot that `meta` tells of to `target`, which must not exist, checks it by
+    /// its hash, and has it on disk.
     ///
     /// # Errors
     /// [`SyncError`]; then nothing of use is at `target`.
     fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError>;
 
-    /// Puts the snapshot in `file` in the place of what is there, if that is still `seen`.
+    /// Whether a push would pack as what is there is packed; a place that packs nothing has no wish.
+    fn is_packed_as_wanted(&self, _there: &Meta) -> bool {
+        true
+    }
+
+    /// Puts what is in `file`, of which `meta` tells, in the place of what is there, if that is still `seen`.
     ///
     /// # Errors
     /// [`SyncError::Raced`] if it is not; then, and after any other error, what was there is there.
@@ -98,7 +135,7 @@ pub trait SnapshotRemote {
 pub fn status(config: &SyncConfig) -> Result<SyncStatus, SyncError> {
     let span = span!("cli.sync.status", config);
     let _entered = span.enter();
-    let remote = FolderRemote::new(&config.remote);
+    let remote = config.open()?;
     let known = know(config, &remote)?;
     span.record("scenario", known.relation.word());
     tracing::info!("looked");
@@ -178,8 +215,10 @@ fn random() -> Result<u64, SyncError> {
     getrandom::u64().map_err(|error| SyncError::System(error.to_string()))
 }
 
-/// Files for the time being, beside the database.
+/// Files beside the database.
 struct Parts {
+    /// What was pushed last, which stays.
+    backup: PathBuf,
     /// A snapshot as it came.
     fetched: PathBuf,
     /// That merged with what is here.
@@ -191,12 +230,13 @@ struct Parts {
 impl Parts {
     fn of(config: &SyncConfig) -> Self {
         let part = |ending| config.local_db.with_added_extension(ending);
-        Self { fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
+        Self { backup: part("bak"), fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
     }
 
-    /// Removes them, also those that a killed sync has left. The caller holds the home's lock.
+    /// Removes those for the time being, also those that a killed sync has left. The caller holds the home's lock.
     fn clear(&self) {
-        for part in [&self.fetched, &self.merged, &self.taken] {
+        let packed = [&self.fetched, &self.taken, &self.backup].map(|part| packed_beside(part));
+        for part in [&self.fetched, &self.merged, &self.taken].into_iter().chain(&packed) {
             // What can't be removed takes space, and stops the step that needs its place.
             drop(greenlight_store::clear_place(part));
         }

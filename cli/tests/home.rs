@@ -121,6 +121,18 @@ fn remotes_have_names() {
     }
     assert_eq!(json(&run(&["remote", "list", "--json"])), listed);
     assert!(run(&["remote", "remove", "usb"]).status.success());
+    let words = ["remote", "add", "safe", usb.to_str().unwrap(), "--compression", "zstd", "--encryption", "age"];
+    let phrase = folder.path().join("phrase");
+    assert!(run(&[&words[..], &["--passphrase-file", phrase.to_str().unwrap()]].concat()).status.success());
+    let safe = json!({
+        "name": "safe", "kind": "folder", "address": usb, "compression": "zstd", "encryption": "age", "default": false
+    });
+    assert_eq!(json(&run(&["remote", "list", "--json"]))[1], safe);
+    let config = std::fs::read_to_string(home.join("config.toml")).unwrap();
+    assert!(config.contains(&format!("passphrase_file = \"{}\"", phrase.display())), "{config}");
+    let server = run(&["remote", "add", "far", "wss://sync.example.com/shop", "--compression", "zstd"]);
+    assert!(said(&server).contains("which holds no snapshot"), "{}", said(&server));
+    assert_eq!(run(&["remote", "add", "far", "/x", "--encryption", "rot13"]).status.code(), Some(2));
     assert!(said(&run(&["remote", "remove", "usb"])).contains("no remote named `usb`"));
 }
 

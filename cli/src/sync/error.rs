@@ -112,6 +112,17 @@ pub enum SyncError {
         /// In which way it differs.
         why: String,
     },
+    /// The remote is encrypted, and can't be opened or written.
+    #[error(
+        "{remote} is encrypted, and its passphrase can't be used: {why}. Nothing was changed. Name a file that holds it \
+         with `passphrase_file` in the remote's configuration, or set GREENLIGHT_PASSPHRASE"
+    )]
+    Passphrase {
+        /// The remote.
+        remote: String,
+        /// What is missing, or wrong.
+        why: String,
+    },
     /// The snapshot follows a newer schema than may be taken.
     #[error(
         "the snapshot at {remote} follows schema {found}, and what uses the database here knows {known} at most. Nothing \
@@ -185,6 +196,7 @@ impl SyncError {
             | Self::Foreign { .. }
             | Self::Unmergeable(_)
             | Self::Snapshot { .. }
+            | Self::Passphrase { .. }
             | Self::NewerSchema { .. }
             | Self::NewerFormat { .. } => 3,
             _ => 1,

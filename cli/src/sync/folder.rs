@@ -1,8 +1,8 @@
-//! A folder as a remote: `db.sqlite` and `sync-meta.json`, on a stick, a mount, or a drive that something keeps in step.
+//! A folder as a remote: a snapshot and `sync-meta.json`, on a stick, a mount, or a drive that something keeps in step.
 //!
 //! Where in the flow: behind [`SnapshotRemote`]. The meta is the remote's word, and replacing it is the one step that
-//! counts: before it the new snapshot lies beside the old one under the name of its hash, after it that one becomes
-//! `db.sqlite`. A reader looks for the hash's name first, so at every moment there is the snapshot that the meta names.
+//! counts: before it the new snapshot lies beside the old one under the name of its hash, after it that one gets the
+//! name that it keeps: `db.sqlite`, or that and how it is packed. A reader looks for the hash's name first, so at every moment there is the snapshot that the meta names.
 //! Never writes into a file that a reader may have open.
 
 use std::fs::{File, OpenOptions};
@@ -11,19 +11,17 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::meta::{self, Meta};
+use super::meta::{self, Meta, NAMES};
 use super::report::{Progress, Stage};
 use super::turn::Turn;
 use super::{SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
 use crate::durable;
 
-/// The snapshot's name.
-const DB: &str = "db.sqlite";
 /// The meta's name.
 const META: &str = "sync-meta.json";
 /// How much is copied at a time, in bytes.
-const PIECE_BYTES: usize = 1024 * 1024;
+pub(super) const PIECE_BYTES: usize = 1024 * 1024;
 
 /// A folder that holds a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,29 +39,38 @@ impl FolderRemote {
         self.folder.join(name)
     }
 
-    /// Where a snapshot is from when it is complete until it becomes `db.sqlite`.
-    fn by_hash(&self, hash: &str) -> PathBuf {
-        self.at(&format!("{DB}.{hash}"))
+    /// Where a snapshot is from when it is complete until it has the name that it keeps.
+    fn by_hash(&self, meta: &Meta) -> PathBuf {
+        self.at(&format!("{}.{}", meta.name(), meta.stored().0))
+    }
+
+    /// Removes what had another name, since it was packed otherwise.
+    fn clear(&self, meta: &Meta) -> Result<(), SyncError> {
+        for name in NAMES.into_iter().filter(|name| *name != meta.name()) {
+            let path = self.at(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| failed(&path, source))?,
+            }
+        }
+        Ok(())
     }
 
     /// Finishes what a push was cut off in, and removes what another one left half-way.
     fn settle(&self, there: Option<&Meta>) -> Result<(), SyncError> {
         if let Some(meta) = there {
-            let named = self.by_hash(&meta.db_hash);
+            let named = self.by_hash(meta);
             if named.exists() {
-                rename(&named, &self.at(DB))?;
+                rename(&named, &self.at(meta.name()))?;
                 sync(&self.folder)?;
             }
+            self.clear(meta)?;
         }
         let entries = std::fs::read_dir(&self.folder).map_err(|source| failed(&self.folder, source))?;
         for entry in entries {
             let entry = entry.map_err(|source| failed(&self.folder, source))?;
             let name = entry.file_name();
-            let is_rest = name.to_str().and_then(|name| name.strip_prefix(DB)?.strip_prefix('.')).is_some_and(|rest| {
-                let hash = rest.strip_suffix(".part").unwrap_or(rest);
-                hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-            });
-            if is_rest {
+            if name.to_str().is_some_and(is_rest) {
                 std::fs::remove_file(entry.path()).map_err(|source| failed(&entry.path(), source))?;
             }
         }
@@ -72,9 +79,10 @@ impl FolderRemote {
 
     /// Everything up to the decisive step: the snapshot lies there under its hash, checked and on disk.
     fn lay_down(&self, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
-        let named = self.by_hash(&meta.db_hash);
-        let part = self.at(&format!("{DB}.{}.part", meta.db_hash));
-        let laid = copy(file, &part, meta.db_bytes, &mut |done, of| {
+        let named = self.by_hash(meta);
+        let part = named.with_added_extension("part");
+        let (stored_hash, stored_bytes) = meta.stored();
+        let laid = copy(file, &part, stored_bytes, &mut |done, of| {
             progress(Stage::Sending, done, of);
             if done * 2 >= of {
                 crash::point(Point::RemoteHalf);
@@ -84,7 +92,7 @@ impl FolderRemote {
             crash::point(Point::RemoteCopied);
             // Read again from where it is now: what a bad stick made of it is found here and not at the pull.
             let (hash, bytes) = hash_of(&part).map_err(|source| failed(&part, source))?;
-            if (&hash, bytes) != (&meta.db_hash, meta.db_bytes) {
+            if (hash.as_str(), bytes) != (stored_hash, stored_bytes) {
                 let why = "what was written there reads otherwise".to_owned();
                 return Err(SyncError::Unfinished { remote: self.shown(), why });
             }
@@ -108,8 +116,8 @@ impl SnapshotRemote for FolderRemote {
         match meta::read_limited(&path) {
             Ok(bytes) => Meta::parse(&bytes, &path.display().to_string()).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if self.at(DB).exists() {
-                    let why = format!("there is a {DB}, and no {META} beside it that says what it is; move it away");
+                if let Some(name) = NAMES.into_iter().find(|name| self.at(name).exists()) {
+                    let why = format!("there is a {name}, and no {META} beside it that says what it is; move it away");
                     return Err(SyncError::Meta { place: self.shown(), why });
                 }
                 Ok(None)
@@ -119,19 +127,22 @@ impl SnapshotRemote for FolderRemote {
     }
 
     fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
-        let named = self.by_hash(&meta.db_hash);
-        let source = match File::open(&named) {
-            Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.at(DB)),
+        let path = self.at(meta.name());
+        let source = match File::open(self.by_hash(meta)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => File::open(&path),
             opened => opened,
         };
         let unfinished = |why: String| SyncError::Unfinished { remote: self.shown(), why };
         let mut source = match source {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(unfinished(format!("there is no {DB}"))),
-            source => source.map_err(|source| failed(&self.at(DB), source))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(unfinished(format!("there is no {}", meta.name())));
+            }
+            source => source.map_err(|source| failed(&path, source))?,
         };
-        let bytes = source.metadata().map_err(|source| failed(&self.at(DB), source))?.len();
-        if bytes != meta.db_bytes {
-            return Err(unfinished(format!("it has {bytes} bytes instead of {}", meta.db_bytes)));
+        let bytes = source.metadata().map_err(|source| failed(&path, source))?.len();
+        let (stored_hash, stored_bytes) = meta.stored();
+        if bytes != stored_bytes {
+            return Err(unfinished(format!("it has {bytes} bytes instead of {stored_bytes}")));
         }
         let here = |source| SyncError::File { path: target.to_owned(), source };
         let mut file = OpenOptions::new().create_new(true).write(true).open(target).map_err(here)?;
@@ -139,7 +150,7 @@ impl SnapshotRemote for FolderRemote {
         let mut done = 0;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
-            let read = source.read(&mut piece).map_err(|source| failed(&self.at(DB), source))?;
+            let read = source.read(&mut piece).map_err(|source| failed(&path, source))?;
             if read == 0 {
                 break;
             }
@@ -150,8 +161,8 @@ impl SnapshotRemote for FolderRemote {
         }
         file.sync_all().map_err(here)?;
         let hash = hex(&hash.finalize());
-        if hash != meta.db_hash {
-            return Err(unfinished(format!("its hash is {hash} instead of {}", meta.db_hash)));
+        if hash != stored_hash {
+            return Err(unfinished(format!("its hash is {hash} instead of {stored_hash}")));
         }
         Ok(())
     }
@@ -172,7 +183,7 @@ impl SnapshotRemote for FolderRemote {
         self.settle(there.as_ref())?;
         self.lay_down(file, meta, progress)?;
         crash::point(Point::RemoteNamed);
-        let named = self.by_hash(&meta.db_hash);
+        let named = self.by_hash(meta);
         if !turn.is_held() || !is_seen(&self.meta()?) {
             drop(std::fs::remove_file(&named));
             return Err(SyncError::Raced(self.shown()));
@@ -187,12 +198,24 @@ impl SnapshotRemote for FolderRemote {
         }
         crash::point(Point::RemoteMeta);
         // Done already. Should this fail, readers find it by its hash, and the next push finishes it.
-        if let Err(error) = rename(&named, &self.at(DB)).and_then(|()| sync(&self.folder)) {
+        if let Err(error) = rename(&named, &self.at(meta.name())).and_then(|()| sync(&self.folder)) {
             tracing::warn!("the snapshot keeps the name of its hash for now: {error}");
         }
         crash::point(Point::RemotePlaced);
+        if let Err(error) = self.clear(meta) {
+            tracing::warn!("what was packed otherwise stays for now: {error}");
+        }
+        crash::point(Point::RemoteCleared);
         Ok(())
     }
+}
+
+/// Whether it is the name of what a push was cut off in: that of a snapshot, its hash, and maybe `.part`.
+fn is_rest(name: &str) -> bool {
+    let whole = name.strip_suffix(".part").unwrap_or(name);
+    whole.rsplit_once('.').is_some_and(|(name, hash)| {
+        NAMES.contains(&name) && hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// Copies to a new file and has it on disk.

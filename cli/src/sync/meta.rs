@@ -11,10 +11,15 @@ use greenlight_store::portable::Head;
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
+use super::packing::{Compression, Encryption};
 use crate::durable;
 
 /// The version of the format, in both files.
 pub const FORMAT: u32 = 1;
+/// The version that a remote's meta has where its snapshot is packed: a program that can't unpack leaves it alone.
+pub const PACKED_FORMAT: u32 = 2;
+/// The name of a snapshot that is stored as it is.
+pub(super) const DB: &str = "db.sqlite";
 /// The longest meta that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 /// Histories that are remembered; the one exchanged longest ago is forgotten first.
@@ -23,7 +28,7 @@ const MAX_HISTORIES: usize = 1_000;
 /// What a remote says of its snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// [`FORMAT`].
+    /// [`FORMAT`], or [`PACKED_FORMAT`].
     pub format: u32,
     /// Random, the same from the first push on: two remotes with the same one are copies of each other. 32 hexadecimal
     /// digits.
@@ -42,6 +47,22 @@ pub struct Meta {
     pub schema_version: u64,
     /// What it is a copy of.
     pub project: String,
+    /// What is stored, where that is not the snapshot itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+}
+
+/// What is stored of a packed snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// How that is encrypted.
+    pub encryption: Encryption,
+    /// SHA-256 of what is stored, 64 hexadecimal digits.
+    pub hash: String,
+    /// Its length.
+    pub bytes: u64,
 }
 
 impl Meta {
@@ -50,11 +71,29 @@ impl Meta {
         (&self.history, self.generation, &self.db_hash) == (&other.history, other.generation, &other.db_hash)
     }
 
+    /// How it is packed.
+    pub fn packing(&self) -> (Compression, Encryption) {
+        self.payload.as_ref().map(|payload| (payload.compression, payload.encryption)).unwrap_or_default()
+    }
+
+    /// SHA-256 and length of what is stored.
+    pub(super) fn stored(&self) -> (&str, u64) {
+        match &self.payload {
+            None => (&self.db_hash, self.db_bytes),
+            Some(payload) => (&payload.hash, payload.bytes),
+        }
+    }
+
+    /// The name of what is stored, which tells what is in it.
+    pub(super) fn name(&self) -> &'static str {
+        name_of_packed(self.packing())
+    }
+
     /// Reads what a remote says. `shown` names it in errors.
     pub(super) fn parse(bytes: &[u8], shown: &str) -> Result<Self, SyncError> {
         let unclear = |why: String| SyncError::Meta { place: shown.to_owned(), why };
         let format = Format::read(bytes).map_err(unclear)?;
-        if format > FORMAT {
+        if format > PACKED_FORMAT {
             return Err(SyncError::NewerFormat { place: shown.to_owned(), format });
         }
         let meta: Self = serde_json::from_slice(bytes).map_err(|error| unclear(error.to_string()))?;
@@ -62,10 +101,22 @@ impl Meta {
             text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         // The hash becomes part of a file's name.
-        if !is_hash(&meta.db_hash, 64) || !is_hash(&meta.history, 32) {
+        if !is_hash(&meta.db_hash, 64) || !is_hash(meta.stored().0, 64) || !is_hash(&meta.history, 32) {
             return Err(unclear("a hash in it is none".to_owned()));
         }
         Ok(meta)
+    }
+}
+
+/// The names that what is stored can have, each beginning with the snapshot's.
+pub(super) const NAMES: [&str; 4] = [DB, "db.sqlite.zst", "db.sqlite.age", "db.sqlite.zst.age"];
+
+fn name_of_packed(packing: (Compression, Encryption)) -> &'static str {
+    match packing {
+        (Compression::None, Encryption::None) => NAMES[0],
+        (Compression::Zstd, Encryption::None) => NAMES[1],
+        (Compression::None, Encryption::Age) => NAMES[2],
+        (Compression::Zstd, Encryption::Age) => NAMES[3],
     }
 }
 

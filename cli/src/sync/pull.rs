@@ -11,8 +11,9 @@ use greenlight_store::{Location, Options};
 use super::judge::{Known, Relation};
 use super::lock::HomeLock;
 use super::meta::{Exchanged, Meta, Way};
+use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{FolderRemote, How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::{How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
 
@@ -25,7 +26,7 @@ pub(super) fn run(
     let _lock = HomeLock::take(&config.lock)?;
     let parts = Parts::of(config);
     parts.clear();
-    let remote = FolderRemote::new(&config.remote);
+    let remote = config.open()?;
     let known = know_and_confirm(config, &remote)?;
     span.record("scenario", known.relation.word());
     let result = report::result("pull", config, &remote, known.relation);
@@ -66,7 +67,7 @@ pub(super) fn run(
 }
 
 /// Whether whoever uses the database here can handle the schema.
-fn is_known(config: &SyncConfig, remote: &FolderRemote, found: u64) -> Result<(), SyncError> {
+fn is_known(config: &SyncConfig, remote: &PackedRemote, found: u64) -> Result<(), SyncError> {
     match config.max_schema {
         Some(known) if found > known => Err(SyncError::NewerSchema { remote: remote.shown(), found, known }),
         _ => Ok(()),
@@ -75,7 +76,7 @@ fn is_known(config: &SyncConfig, remote: &FolderRemote, found: u64) -> Result<()
 
 fn carry_out(
     config: &SyncConfig,
-    remote: &FolderRemote,
+    remote: &PackedRemote,
     known: &Known,
     there: &Meta,
     how: How,

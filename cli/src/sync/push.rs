@@ -9,8 +9,9 @@ use super::folder::hash_of;
 use super::judge::{Known, Relation};
 use super::lock::{HomeLock, machine, now};
 use super::meta::{Exchanged, FORMAT, Meta, Way};
+use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{FolderRemote, How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::{How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
 use crate::crash::{self, Point};
 
 pub(super) fn run(
@@ -22,7 +23,7 @@ pub(super) fn run(
     let _lock = HomeLock::take(&config.lock)?;
     let parts = Parts::of(config);
     parts.clear();
-    let remote = FolderRemote::new(&config.remote);
+    let remote = config.open()?;
     let known = know_and_confirm(config, &remote)?;
     span.record("scenario", known.relation.word());
     let result = report::result("push", config, &remote, known.relation);
@@ -46,7 +47,7 @@ pub(super) fn run(
 /// What needs no push, or may not have one.
 fn settled(
     config: &SyncConfig,
-    remote: &FolderRemote,
+    remote: &PackedRemote,
     known: &Known,
     how: How,
     result: &SyncResult,
@@ -59,7 +60,7 @@ fn settled(
         return Err(SyncError::Foreign { remote: remote.shown(), why: why.clone() });
     }
     match known.relation {
-        Relation::Equal => Ok(Some(result.clone().with(there))),
+        Relation::Equal if remote.is_packed_as_wanted(there) => Ok(Some(result.clone().with(there))),
         Relation::Behind => Err(SyncError::Behind {
             remote: remote.shown(),
             generation: there.generation,
@@ -73,20 +74,19 @@ fn settled(
             action: "greenlight sync push",
             loses: "what is there",
         }),
-        Relation::Ahead | Relation::Empty => Ok(None),
+        Relation::Equal | Relation::Ahead | Relation::Empty => Ok(None),
     }
 }
 
 fn carry_out(
     config: &SyncConfig,
-    remote: &FolderRemote,
+    remote: &PackedRemote,
     known: &Known,
     generation: u64,
     parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<(Meta, String), SyncError> {
-    let backup = config.local_db.with_added_extension("bak");
-    let order = Take { source: &config.local_db, backup: &backup, part: &parts.taken, mark: random()? };
+    let order = Take { source: &config.local_db, backup: &parts.backup, part: &parts.taken, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),
         Event::Copied(done, of) | Event::Merged(done, of) => progress(Stage::Copying, done, of),
@@ -109,6 +109,7 @@ fn carry_out(
         machine: machine(),
         schema_version: taken.schema_version,
         project: config.project.clone(),
+        payload: None,
     };
     let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head };
     remember(config, exchanged.clone(), Way::Push)?;
@@ -116,5 +117,5 @@ fn carry_out(
     remote.replace(known.there.as_ref(), &taken.file, &meta, progress)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);
-    Ok((meta, backup.display().to_string()))
+    Ok((meta, parts.backup.display().to_string()))
 }

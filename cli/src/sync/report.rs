@@ -13,10 +13,14 @@ use super::{SnapshotRemote, SyncConfig};
 pub enum Stage {
     /// The local database is copied.
     Copying,
+    /// The snapshot is compressed or encrypted.
+    Packing,
     /// The snapshot goes to the remote.
     Sending,
     /// The snapshot comes from the remote.
     Fetching,
+    /// What came is decrypted or decompressed.
+    Unpacking,
     /// Its changes are merged with those that are here; counts changes instead of bytes.
     Merging,
 }

@@ -11,11 +11,48 @@ use serde_json::Value;
 /// A replica's schema.
 pub(crate) const SCHEMA: &str = "-- schema: shop 1\nCREATE TABLE book (isbn TEXT NOT NULL PRIMARY KEY, title TEXT);";
 
+/// What opens the encrypted remotes.
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+
+/// What kind of remote stands between the machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A folder, named by its path alone.
+    Folder,
+    /// A folder, compressed.
+    Compressed,
+    /// A folder, compressed and encrypted.
+    Encrypted,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Folder, Self::Compressed, Self::Encrypted];
+
+    /// The keys of the configuration.
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Folder => "",
+            Self::Compressed => "compression = \"zstd\"",
+            Self::Encrypted => "compression = \"zstd\"\nencryption = \"age\"",
+        }
+    }
+
+    /// What is there after a push.
+    pub(crate) fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Folder => ["db.sqlite", "sync-meta.json"],
+            Self::Compressed => ["db.sqlite.zst", "sync-meta.json"],
+            Self::Encrypted => ["db.sqlite.zst.age", "sync-meta.json"],
+        }
+    }
+}
+
 /// Two machines and a remote.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// Whether the databases are replicas, or plain.
     pub(crate) replicas: bool,
+    pub(crate) kind: Kind,
 }
 
 /// One machine: a home.
@@ -23,11 +60,17 @@ pub(crate) struct Machine {
     pub(crate) home: PathBuf,
     pub(crate) remote: PathBuf,
     pub(crate) replicas: bool,
+    /// The configuration that names the remote `shared`; without one the remote is named by its path.
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl World {
     pub(crate) fn new(replicas: bool) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), replicas }
+        Self::with(replicas, Kind::Folder)
+    }
+
+    pub(crate) fn with(replicas: bool, kind: Kind) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), replicas, kind }
     }
 
     pub(crate) fn remote(&self) -> PathBuf {
@@ -35,7 +78,9 @@ impl World {
     }
 
     pub(crate) fn machine(&self, name: &str) -> Machine {
-        Machine { home: self.folder.path().join(name), remote: self.remote(), replicas: self.replicas }
+        let home = self.folder.path().join(name);
+        let machine = Machine { home, remote: self.remote(), replicas: self.replicas, config: None };
+        if self.kind == Kind::Folder { machine } else { machine.configured(self.kind.keys()) }
     }
 
     /// Alice with one book, which Bob has pulled.
@@ -55,7 +100,26 @@ pub(crate) fn each(test: impl Fn(World)) {
     }
 }
 
+/// The same over every kind of remote; where passphrases make it slow, with replicas alone.
+pub(crate) fn everywhere(test: impl Fn(World)) {
+    for kind in Kind::ALL {
+        for replicas in [false, true] {
+            if replicas || kind != Kind::Encrypted {
+                test(World::with(replicas, kind));
+            }
+        }
+    }
+}
+
 impl Machine {
+    /// With a configuration that names the remote, and says this of it.
+    pub(crate) fn configured(self, keys: &str) -> Self {
+        let file = self.home.with_added_extension("toml");
+        let text = format!("[remotes.shared]\naddress = '{}'\n{keys}\n", self.remote.display());
+        std::fs::write(&file, text).unwrap();
+        Self { config: Some(file), ..self }
+    }
+
     pub(crate) fn db(&self) -> PathBuf {
         self.home.join("db.sqlite")
     }
@@ -63,7 +127,14 @@ impl Machine {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
         command.args(words).env_clear();
-        command.env("GREENLIGHT_HOME", &self.home).env("GREENLIGHT_SYNC_REMOTE", &self.remote);
+        command.env("GREENLIGHT_HOME", &self.home);
+        match &self.config {
+            None => command.env("GREENLIGHT_SYNC_REMOTE", &self.remote),
+            Some(config) => command
+                .env("GREENLIGHT_CLIENT_CONFIG", config)
+                .env("GREENLIGHT_SYNC_REMOTE", "shared")
+                .env(greenlight_cli::sync::PASSPHRASE_VARIABLE, PASSPHRASE),
+        };
         command
     }
 

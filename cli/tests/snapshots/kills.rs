@@ -2,7 +2,7 @@
 
 use greenlight_cli::crash::{Point, VARIABLE};
 
-use crate::fixture::{Machine, World, each, names};
+use crate::fixture::{Kind, Machine, World, names};
 
 /// The steps of a push, those of a pull, and those of a pull that merges. Exhaustive: a step without a test is not to be
 /// had.
@@ -18,11 +18,34 @@ fn is_of(point: Point) -> (bool, bool, bool) {
         | Point::RemoteCopied
         | Point::RemoteNamed
         | Point::RemoteMeta
-        | Point::RemotePlaced => (true, false, false),
-        Point::Fitted => (false, true, false),
+        | Point::RemotePlaced
+        | Point::RemoteCleared
+        | Point::Packed => (true, false, false),
+        Point::PackedFetched | Point::Fitted => (false, true, false),
         Point::Merged => (false, false, true),
         Point::Fetched | Point::Kept | Point::Placed => (false, true, true),
         Point::Attempted | Point::Remembered => (true, true, true),
+    }
+}
+
+/// Those of a push or those of a pull, with every kind of remote that passes them. Where passphrases make it slow, the
+/// points at which packing matters are enough.
+fn at_each(pushing: bool, test: impl Fn(Point, World)) {
+    let points = || Point::ALL.iter().copied().filter(|point| if pushing { is_of(*point).0 } else { is_of(*point).1 });
+    for (kind, replicas) in
+        [(Kind::Folder, false), (Kind::Folder, true), (Kind::Compressed, true), (Kind::Encrypted, true)]
+    {
+        for point in points() {
+            let of_packing = matches!(point, Point::Packed | Point::PackedFetched);
+            let passes = match kind {
+                Kind::Folder => !of_packing,
+                Kind::Compressed => true,
+                Kind::Encrypted => of_packing,
+            };
+            if passes {
+                test(point, World::with(replicas, kind));
+            }
+        }
     }
 }
 
@@ -33,77 +56,71 @@ fn dies(machine: &Machine, words: &[&str], point: Point) {
 
 #[test]
 fn a_push_that_is_killed_leaves_a_usable_remote() {
-    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).0) {
-        each(|world| {
-            let (alice, bob) = world.in_step();
-            alice.write("Persuasion");
-            dies(&alice, &["sync", "push"], point);
-            let context = format!("{} {}", point.name(), world.replicas);
-            // The remote is usable as it is: who pulls now gets the old state or the new one, whole.
-            let carol = world.machine("carol");
-            carol.ok(&["sync", "pull"]);
-            let arrived = carol.books() == ["Emma", "Persuasion"];
-            assert!(arrived || carol.books() == ["Emma"], "{context}: {:?}", carol.books());
-            assert_eq!(bob.status(), if arrived { "behind" } else { "equal" }, "{context}");
-            assert_eq!(alice.status(), if arrived { "equal" } else { "ahead" }, "{context}");
-            assert_eq!(alice.books(), ["Emma", "Persuasion"], "{context}");
-            // And so it goes on.
-            alice.write("Sanditon");
-            assert_eq!(alice.status(), "ahead", "{context}");
-            alice.ok(&["sync", "push"]);
-            assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"], "{context}");
-            bob.ok(&["sync", "pull"]);
-            assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
-            let rest: Vec<_> = names(&alice.home).into_iter().filter(|name| name.contains("part")).collect();
-            assert_eq!(rest, [""; 0], "{context}");
-        });
-    }
+    at_each(true, |point, world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        dies(&alice, &["sync", "push"], point);
+        let context = format!("{} {} {:?}", point.name(), world.replicas, world.kind);
+        // The remote is usable as it is: who pulls now gets the old state or the new one, whole.
+        let carol = world.machine("carol");
+        carol.ok(&["sync", "pull"]);
+        let arrived = carol.books() == ["Emma", "Persuasion"];
+        assert!(arrived || carol.books() == ["Emma"], "{context}: {:?}", carol.books());
+        assert_eq!(bob.status(), if arrived { "behind" } else { "equal" }, "{context}");
+        assert_eq!(alice.status(), if arrived { "equal" } else { "ahead" }, "{context}");
+        assert_eq!(alice.books(), ["Emma", "Persuasion"], "{context}");
+        // And so it goes on.
+        alice.write("Sanditon");
+        assert_eq!(alice.status(), "ahead", "{context}");
+        alice.ok(&["sync", "push"]);
+        assert_eq!(names(&world.remote()), world.kind.names(), "{context}");
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
+        let rest: Vec<_> = names(&alice.home).into_iter().filter(|name| name.contains("part")).collect();
+        assert_eq!(rest, [""; 0], "{context}");
+    });
 }
 
 #[test]
 fn a_first_push_that_is_killed_leaves_nothing_or_a_remote() {
-    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).0) {
-        each(|world| {
-            let (alice, bob) = (world.machine("alice"), world.machine("bob"));
-            alice.write("Emma");
-            dies(&alice, &["sync", "push"], point);
-            let status = alice.status();
-            assert!(["empty", "equal"].contains(&status.as_str()), "{}: {status}", point.name());
-            alice.write("Persuasion");
-            alice.ok(&["sync", "push"]);
-            bob.ok(&["sync", "pull"]);
-            assert_eq!(bob.books(), ["Emma", "Persuasion"], "{}", point.name());
-            assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"], "{}", point.name());
-        });
-    }
+    at_each(true, |point, world| {
+        let (alice, bob) = (world.machine("alice"), world.machine("bob"));
+        alice.write("Emma");
+        dies(&alice, &["sync", "push"], point);
+        let status = alice.status();
+        assert!(["empty", "equal"].contains(&status.as_str()), "{}: {status}", point.name());
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion"], "{}", point.name());
+        assert_eq!(names(&world.remote()), world.kind.names(), "{}", point.name());
+    });
 }
 
 #[test]
 fn a_pull_that_is_killed_leaves_the_old_database_or_the_new_one() {
-    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).1) {
-        each(|world| {
-            let (alice, bob) = world.in_step();
-            alice.write("Persuasion");
-            alice.ok(&["sync", "push"]);
-            dies(&bob, &["sync", "pull"], point);
-            let context = format!("{} {}", point.name(), world.replicas);
-            let arrived = bob.books() == ["Emma", "Persuasion"];
-            assert!(arrived || bob.books() == ["Emma"], "{context}: {:?}", bob.books());
-            assert_eq!(bob.status(), if arrived { "equal" } else { "behind" }, "{context}");
-            bob.ok(&["sync", "pull"]);
-            assert_eq!(bob.books(), ["Emma", "Persuasion"], "{context}");
-            bob.write("Sanditon");
-            bob.ok(&["sync", "push"]);
-            alice.ok(&["sync", "pull"]);
-            assert_eq!(alice.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
-        });
-    }
+    at_each(false, |point, world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        dies(&bob, &["sync", "pull"], point);
+        let context = format!("{} {} {:?}", point.name(), world.replicas, world.kind);
+        let arrived = bob.books() == ["Emma", "Persuasion"];
+        assert!(arrived || bob.books() == ["Emma"], "{context}: {:?}", bob.books());
+        assert_eq!(bob.status(), if arrived { "equal" } else { "behind" }, "{context}");
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion"], "{context}");
+        bob.write("Sanditon");
+        bob.ok(&["sync", "push"]);
+        alice.ok(&["sync", "pull"]);
+        assert_eq!(alice.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
+    });
 }
 
 #[test]
 fn a_first_pull_that_is_killed_leaves_no_database_or_the_new_one() {
-    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).1 && *point != Point::Kept) {
-        each(|world| {
+    at_each(false, |point, world| {
+        if point != Point::Kept {
             let (alice, bob) = (world.machine("alice"), world.machine("bob"));
             alice.write("Emma");
             alice.ok(&["sync", "push"]);
@@ -111,29 +128,54 @@ fn a_first_pull_that_is_killed_leaves_no_database_or_the_new_one() {
             assert_eq!(bob.status(), if bob.db().exists() { "equal" } else { "behind" }, "{}", point.name());
             bob.ok(&["sync", "pull"]);
             assert_eq!(bob.books(), ["Emma"], "{}", point.name());
-        });
-    }
+        }
+    });
 }
 
 #[test]
 fn what_is_written_after_a_killed_pull_is_not_lost() {
-    for point in Point::ALL.iter().copied().filter(|point| is_of(*point).1) {
-        each(|world| {
-            let (alice, bob) = world.in_step();
+    at_each(false, |point, world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        dies(&bob, &["sync", "pull"], point);
+        bob.write("Sanditon");
+        let context = format!("{} {} {:?}", point.name(), world.replicas, world.kind);
+        // Both have moved, or what came is here and this side alone has: never that the remote's may be dropped
+        // while it is not here.
+        let arrived = bob.books().contains(&"Persuasion".to_owned());
+        match bob.status().as_str() {
+            "ahead" => assert!(arrived, "{context}"),
+            "diverged" => assert!(!arrived || !world.replicas, "{context}"),
+            other => panic!("{context}: {other}"),
+        }
+    });
+}
+
+#[test]
+fn a_push_that_packs_otherwise_and_is_killed_leaves_a_usable_remote() {
+    for point in [Point::RemoteCopied, Point::RemoteNamed, Point::RemoteMeta, Point::RemotePlaced, Point::RemoteCleared]
+    {
+        for keys in ["compression = 'zstd'", "compression = 'none'"] {
+            let packs = keys.contains("zstd");
+            let world = World::with(true, if packs { Kind::Folder } else { Kind::Compressed });
+            let (alice, _) = world.in_step();
+            let alice = alice.configured(keys);
             alice.write("Persuasion");
+            dies(&alice, &["sync", "push"], point);
+            let context = format!("{} {keys}", point.name());
+            let carol = world.machine("carol");
+            carol.ok(&["sync", "pull"]);
+            assert_eq!(carol.status(), "equal", "{context}");
+            let arrived = carol.books() == ["Emma", "Persuasion"];
+            assert_eq!(alice.status(), if arrived { "equal" } else { "ahead" }, "{context}");
+            alice.write("Sanditon");
             alice.ok(&["sync", "push"]);
-            dies(&bob, &["sync", "pull"], point);
-            bob.write("Sanditon");
-            let context = format!("{} {}", point.name(), world.replicas);
-            // Both have moved, or what came is here and this side alone has: never that the remote's may be dropped
-            // while it is not here.
-            let arrived = bob.books().contains(&"Persuasion".to_owned());
-            match bob.status().as_str() {
-                "ahead" => assert!(arrived, "{context}"),
-                "diverged" => assert!(!arrived || !world.replicas, "{context}"),
-                other => panic!("{context}: {other}"),
-            }
-        });
+            let name = if packs { "db.sqlite.zst" } else { "db.sqlite" };
+            assert_eq!(names(&world.remote()), [name, "sync-meta.json"], "{context}");
+            carol.ok(&["sync", "pull"]);
+            assert_eq!(carol.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
+        }
     }
 }
 

@@ -8,5 +8,6 @@ mod fixture;
 mod identity;
 mod kills;
 mod merges;
+mod packing;
 mod refusals;
 mod stories;

@@ -5,7 +5,7 @@ use std::path::Path;
 use greenlight_cli::sync::{FolderRemote, Meta, SnapshotRemote as _, SyncError};
 use serde_json::json;
 
-use crate::fixture::{Machine, World, each, names, said};
+use crate::fixture::{Machine, World, each, everywhere, names, said};
 
 /// A refused pull leaves everything as it was.
 fn refuses(bob: &Machine, words: &[&str], code: i32, why: &str) {
@@ -154,9 +154,9 @@ fn another_kind_of_database_needs_force() {
 fn what_is_newer_than_the_program_or_the_app_is_refused() {
     each(|world| {
         let (alice, bob) = world.in_step();
-        alice.change_remote_meta(|meta| meta["format"] = json!(2));
+        alice.change_remote_meta(|meta| meta["format"] = json!(3));
         for words in [&[][..], &["--force"]] {
-            refuses(&bob, words, 3, "format 2");
+            refuses(&bob, words, 3, "format 3");
         }
         alice.fails(&["sync", "push", "--force"], 3, "update greenlight");
         alice.change_remote_meta(|meta| meta["format"] = json!(1));
@@ -203,7 +203,7 @@ fn a_servers_database_and_a_foreign_cr_sqlite_are_not_copied() {
 
 #[test]
 fn two_machines_that_push_at_once_lose_nothing() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, bob) = world.in_step();
         alice.write("Persuasion");
         bob.write("Sanditon");
@@ -215,7 +215,7 @@ fn two_machines_that_push_at_once_lose_nothing() {
         assert_eq!(alice.remote_meta()["generation"], 2);
         let (winner, loser) = if codes[0] == 0 { (&alice, &bob) } else { (&bob, &alice) };
         assert_eq!((winner.status().as_str(), loser.status().as_str()), ("equal", "diverged"));
-        assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
+        assert_eq!(names(&world.remote()), world.kind.names());
         let carol = world.machine("carol");
         carol.ok(&["sync", "pull"]);
         assert_eq!(carol.books(), winner.books());

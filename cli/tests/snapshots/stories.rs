@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::fixture::{World, books, each, names};
+use crate::fixture::{World, books, each, everywhere, names};
 
 /// A push that finds a database busy is tried so often.
 const TRIES: u32 = 20;
@@ -62,7 +62,7 @@ fn a_push_and_a_pull_carry_everything() {
 
 #[test]
 fn the_status_tells_who_has_moved() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, bob) = (world.machine("alice"), world.machine("bob"));
         assert_eq!((alice.status(), alice.run(&["sync", "status"]).status.code()), ("empty".into(), Some(0)));
         alice.write("Emma");
@@ -87,7 +87,7 @@ fn the_status_tells_who_has_moved() {
 
 #[test]
 fn a_checkpoint_or_a_vacuum_is_no_movement() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, _) = world.in_step();
         let conn = rusqlite::Connection::open(alice.db()).unwrap();
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint(TRUNCATE); VACUUM").unwrap();
@@ -102,7 +102,7 @@ fn a_checkpoint_or_a_vacuum_is_no_movement() {
 
 #[test]
 fn a_divergence_stops_until_it_is_forced() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, bob) = world.in_step();
         alice.write("Persuasion");
         bob.write("Sanditon");
@@ -127,7 +127,7 @@ fn a_divergence_stops_until_it_is_forced() {
 
 #[test]
 fn who_is_behind_does_not_push_and_who_is_ahead_does_not_lose() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, bob) = world.in_step();
         alice.write("Persuasion");
         let text = alice.ok(&["sync", "pull"]);
@@ -141,7 +141,7 @@ fn who_is_behind_does_not_push_and_who_is_ahead_does_not_lose() {
 
 #[test]
 fn a_dry_run_changes_nothing() {
-    each(|world| {
+    everywhere(|world| {
         let (alice, bob) = (world.machine("alice"), world.machine("bob"));
         alice.write("Emma");
         let tried = alice.json(&["sync", "push", "--dry-run", "--json"]);

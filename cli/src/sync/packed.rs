@@ -1,0 +1,128 @@
+//! A remote whose snapshots are packed: the one layer that every kind of remote stores through.
+//!
+//! Where in the flow: a push packs into a file beside the snapshot, whose hash and length the meta names, and stores
+//! that; a pull checks what is stored, unpacks it, and checks the snapshot. How it is packed is the meta's word on a pull,
+//! and the configuration's on a push. Never stores what is not encrypted where what is there is, unless told to.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use age::secrecy::SecretString;
+
+use super::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
+use super::packing::{Compression, Encryption, Packing, Unpack, pack, unpack};
+use super::report::{Progress, Stage};
+use super::{SnapshotRemote, SyncError};
+use crate::crash::{self, Point};
+
+/// Packs for the remote below it.
+pub(super) struct PackedRemote {
+    inner: Box<dyn SnapshotRemote>,
+    packing: Packing,
+}
+
+impl PackedRemote {
+    pub(super) fn new(inner: Box<dyn SnapshotRemote>, packing: Packing) -> Self {
+        Self { inner, packing }
+    }
+
+    /// How a push packs over what is there.
+    fn over(&self, there: Option<&Meta>) -> (Compression, Encryption) {
+        let present = there.map(Meta::packing).unwrap_or_default();
+        (self.packing.compression.unwrap_or(present.0), self.packing.encryption.unwrap_or(present.1))
+    }
+
+    /// The passphrase where it is needed.
+    fn passphrase(&self, encryption: Encryption) -> Result<Option<SecretString>, SyncError> {
+        match encryption {
+            Encryption::None => Ok(None),
+            Encryption::Age => self.packing.passphrase.read(&self.shown()).map(Some),
+        }
+    }
+
+    fn unpacked(&self, meta: &Meta, from: &Path, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
+        let (compression, encryption) = meta.packing();
+        // Before anything is fetched: what can't be opened need not travel.
+        let passphrase = self.passphrase(encryption)?;
+        remove(from)?;
+        self.inner.fetch(meta, from, progress)?;
+        crash::point(Point::PackedFetched);
+        let unfinished = |why: String| SyncError::Unfinished { remote: self.shown(), why };
+        let sum = unpack((from, target), compression, passphrase, meta.db_bytes, &mut |done, of| {
+            progress(Stage::Unpacking, done, of);
+        });
+        let sum = sum.map_err(|why| match why {
+            Unpack::Passphrase => SyncError::Passphrase {
+                remote: self.shown(),
+                why: "the one that was given does not open what is there".to_owned(),
+            },
+            Unpack::Read(error) => unfinished(format!("it can't be unpacked: {error}")),
+            Unpack::TooLong => unfinished(format!("it unpacks to more than {} bytes", meta.db_bytes)),
+            Unpack::Write(source) => SyncError::File { path: target.to_owned(), source },
+        })?;
+        if (&sum.hash, sum.bytes) != (&meta.db_hash, meta.db_bytes) {
+            return Err(unfinished(format!("it unpacks to {} bytes with the hash {}", sum.bytes, sum.hash)));
+        }
+        Ok(())
+    }
+}
+
+impl SnapshotRemote for PackedRemote {
+    fn shown(&self) -> String {
+        self.inner.shown()
+    }
+
+    fn meta(&self) -> Result<Option<Meta>, SyncError> {
+        self.inner.meta()
+    }
+
+    fn is_packed_as_wanted(&self, there: &Meta) -> bool {
+        self.over(Some(there)) == there.packing()
+    }
+
+    fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
+        if meta.packing() == Default::default() {
+            return self.inner.fetch(meta, target, progress);
+        }
+        let from = packed_beside(target);
+        let unpacked = self.unpacked(meta, &from, target, progress);
+        let removed = remove(&from);
+        unpacked.and(removed).inspect_err(|_| {
+            // What can't be removed is of no use to anybody, and is told by the first error.
+            drop(std::fs::remove_file(target));
+        })
+    }
+
+    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+        let (compression, encryption) = self.over(seen);
+        if (compression, encryption) == Default::default() {
+            let meta = Meta { format: FORMAT, payload: None, ..meta.clone() };
+            return self.inner.replace(seen, file, &meta, progress);
+        }
+        let passphrase = self.passphrase(encryption)?;
+        let to = packed_beside(file);
+        let replaced = pack((file, &to), compression, passphrase, &mut |done, of| progress(Stage::Packing, done, of))
+            .and_then(|sum| {
+                crash::point(Point::Packed);
+                let payload = Payload { compression, encryption, hash: sum.hash, bytes: sum.bytes };
+                let meta = Meta { format: PACKED_FORMAT, payload: Some(payload), ..meta.clone() };
+                self.inner.replace(seen, &to, &meta, progress)
+            });
+        if let Err(error) = remove(&to) {
+            tracing::warn!("what was packed for the remote stays here for now: {error}");
+        }
+        replaced
+    }
+}
+
+/// The name of a snapshot's packed form while it is on its way.
+pub(super) fn packed_beside(file: &Path) -> PathBuf {
+    file.with_added_extension("packed")
+}
+
+fn remove(path: &Path) -> Result<(), SyncError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| SyncError::File { path: path.to_owned(), source }),
+    }
+}
