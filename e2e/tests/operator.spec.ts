@@ -61,6 +61,8 @@ for (const colorScheme of ["light", "dark"] as const) {
       const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       expect(wide[0], "nothing scrolls sideways").toBeLessThanOrEqual(wide[1]);
       await page.screenshot({ path: info.outputPath(`status-${colorScheme}-${width}.png`), fullPage: true });
+      // The page asks again and again, and its end would cut an answer off that is being changed.
+      await page.unrouteAll({ behavior: "wait" });
     }
   });
 }
