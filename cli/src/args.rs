@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::RemoteConfig;
 use crate::home::HomeFlags;
+use crate::serve::ServeArguments;
 
 /// How long a connection is tried for, unless said otherwise.
 pub const CONNECT_SECONDS: u32 = 20;
@@ -35,6 +36,8 @@ pub enum Command {
     /// Look at what a Nuke and Resync saved, and write it into a database again.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Be a server: hold databases in the home's `data` folder, which others keep in step with.
+    Serve(Box<ServeArguments>),
 }
 
 /// What `init` is told. Exit codes: 0 done, 1 error, 2 wrong arguments.

@@ -28,6 +28,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Bundle(command) => return crate::bundle::run(command),
         Command::Init(arguments) => return crate::setup::init(&arguments),
         Command::Remote(command) => return crate::setup::remote(&command),
+        Command::Serve(arguments) => return crate::serve::run(*arguments),
     };
     let command = match snapshot(command) {
         Ok(Next::Ended(code)) => return code,

@@ -16,6 +16,7 @@ mod error;
 pub mod home;
 mod logs;
 mod remote;
+pub mod serve;
 mod setup;
 mod show;
 mod snapshots;

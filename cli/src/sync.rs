@@ -32,6 +32,7 @@ pub use self::error::SyncError;
 pub use self::folder::FolderRemote;
 pub use self::judge::Relation;
 pub use self::lock::Holder;
+pub(crate) use self::lock::machine;
 pub use self::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
 pub use self::packing::{Compression, Encryption, PASSPHRASE_VARIABLE, Packing, Passphrase};
 pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};

@@ -49,6 +49,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
@@ -92,6 +93,28 @@ pub enum RunError {
 /// [`RunError::Listen`].
 pub async fn bind(settings: &Settings) -> Result<TcpListener, RunError> {
     TcpListener::bind(settings.listen).await.map_err(|error| RunError::Listen(settings.listen, error))
+}
+
+/// Serves as a program does: takes the log and as many files as it may, listens, tells `listening` where, and stops in
+/// order at SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps the server from starting, or the listener's failure.
+pub async fn serve(settings: Settings, listening: impl FnOnce(SocketAddr, &Settings)) -> Result<(), RunError> {
+    logs::start(settings.operations.log);
+    files::take_all(settings.max_sockets);
+    let listener = bind(&settings).await?;
+    let address = listener.local_addr().map_err(|error| RunError::Listen(settings.listen, error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
+    listening(address, &settings);
+    run(listener, settings, async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping (SIGTERM)"),
+            _ = interrupt.recv() => tracing::info!("stopping (SIGINT)"),
+        }
+    })
+    .await
 }
 
 /// Serves until `shutdown` is done, then stops in order: no new connections, what waits is committed and

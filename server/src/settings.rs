@@ -127,7 +127,7 @@ pub enum SettingsError {
     NotToml(String),
     /// The address is reachable by others and nothing says who may come in.
     #[error(
-        "{0} can be reached by others, and nothing says who may come in: add a token (greenlight-server token add), \
+        "{0} can be reached by others, and nothing says who may come in: add a token (`token add`), \
          set GREENLIGHT_ADMIN_TOKEN or name a file of keys (jwks), or listen on 127.0.0.1"
     )]
     Open(SocketAddr),

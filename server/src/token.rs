@@ -33,6 +33,9 @@ pub enum TokenCommand {
         /// How long it is good, such as `90d` or `12h`; without it until it is revoked.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         expires: Option<Duration>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
         /// Where the file of tokens is.
         #[command(flatten)]
         place: Place,
@@ -54,6 +57,9 @@ pub enum TokenCommand {
         /// Instead: all signed tokens of this subject (`sub`) that were issued until now.
         #[arg(long, value_name = "SUBJECT", conflicts_with = "token")]
         subject: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
         /// Where the file of tokens is.
         #[command(flatten)]
         place: Place,
@@ -96,6 +102,15 @@ pub struct Place {
     /// Configuration file (TOML) that names them.
     #[arg(long, env = "GREENLIGHT_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl TokenCommand {
+    /// Where the command looks for the file of tokens, for a program that has a place of its own.
+    pub fn place_mut(&mut self) -> &mut Place {
+        match self {
+            Self::Add { place, .. } | Self::List { place, .. } | Self::Revoke { place, .. } => place,
+        }
+    }
 }
 
 /// Why a command did nothing; each is a sentence.
@@ -148,17 +163,20 @@ pub struct Printed {
 pub fn run(command: TokenCommand) -> Result<Printed, TokenError> {
     let now = clock::wall_ms() / 1000;
     match command {
-        TokenCommand::Add { name, database, role, expires, place } => {
+        TokenCommand::Add { name, database, role, expires, json, place } => {
             let seconds = expires.map(|time| i64::try_from(time.as_secs()).ok().and_then(|time| now.checked_add(time)));
             let expires = seconds.map(|seconds| seconds.ok_or(TokenError::Time)).transpose()?;
-            add(&place, NewToken { name, database, role: role.into(), now, expires })
+            add(&place, NewToken { name, database, role: role.into(), now, expires }, json)
         }
         TokenCommand::List { json, place } => list(&place, json, now),
-        TokenCommand::Revoke { token, subject, place } => revoke(&place, token, subject, now),
+        TokenCommand::Revoke { token, subject, json, place } => {
+            let printed = revoke(&place, token, subject, now)?;
+            Ok(if json { Printed { answer: format!("{:#}\n", printed.1), ..Printed::default() } } else { printed.0 })
+        }
     }
 }
 
-fn add(place: &Place, new: NewToken) -> Result<Printed, TokenError> {
+fn add(place: &Place, new: NewToken, as_json: bool) -> Result<Printed, TokenError> {
     let files = place.files()?;
     let audit = Audit::open(&files.audit).map_err(TokenError::Audit)?;
     let (stored, text) = TokenFile::change(&files.tokens, |file| file.add(new))?;
@@ -171,6 +189,11 @@ fn add(place: &Place, new: NewToken) -> Result<Printed, TokenError> {
         stored.role.word(),
         stored.database
     );
+    if as_json {
+        let mut answer = describe(&stored);
+        answer["token"] = text.into();
+        return Ok(Printed { answer: format!("{answer:#}\n"), hint: String::new() });
+    }
     Ok(Printed { answer: format!("{text}\n"), hint })
 }
 
@@ -183,7 +206,7 @@ fn list(place: &Place, as_json: bool, now: i64) -> Result<Printed, TokenError> {
         return Ok(Printed { answer, hint: String::new() });
     }
     if file.tokens.is_empty() && file.revoked_subjects.is_empty() {
-        let hint = "There are no tokens. Make one: greenlight-server token add --help\n".to_owned();
+        let hint = "There are no tokens. Make one: `token add --help` says how\n".to_owned();
         return Ok(Printed { answer: String::new(), hint });
     }
     let widest = |of: fn(&StoredToken) -> &str, least: usize| {
@@ -215,22 +238,29 @@ fn list(place: &Place, as_json: bool, now: i64) -> Result<Printed, TokenError> {
     Ok(Printed { answer: text, hint: String::new() })
 }
 
-fn revoke(place: &Place, token: Option<String>, subject: Option<String>, now: i64) -> Result<Printed, TokenError> {
+fn revoke(
+    place: &Place,
+    token: Option<String>,
+    subject: Option<String>,
+    now: i64,
+) -> Result<(Printed, serde_json::Value), TokenError> {
     let files = place.files()?;
     let audit = Audit::open(&files.audit).map_err(TokenError::Audit)?;
     let entry = Entry::new(Event::TokenRevoke).by_operator();
-    let (entry, what) = if let Some(subject) = subject {
+    let (entry, what, told) = if let Some(subject) = subject {
         TokenFile::change(&files.tokens, |file| file.revoke_subject(&subject, now))?;
-        (entry.with("subject", &*subject), format!("all signed tokens of `{subject}` that were issued until now"))
+        let what = format!("all signed tokens of `{subject}` that were issued until now");
+        (entry.with("subject", &*subject), what, json!({ "subject": subject, "until": date(now) }))
     } else {
         let which = token.unwrap_or_default();
         let stored = TokenFile::change(&files.tokens, |file| file.revoke(&which))?;
         let what = format!("the token of `{}` (id {})", stored.name, stored.id());
-        (entry.with("token", stored.id()).with("name", &*stored.name), what)
+        (entry.with("token", stored.id()).with("name", &*stored.name), what, describe(&stored))
     };
     audit.write(entry);
     let then = "A running server lets whoever uses it go within two seconds.";
-    Ok(Printed { answer: format!("revoked {what}\n"), hint: format!("{then}\n") })
+    let printed = Printed { answer: format!("revoked {what}\n"), hint: format!("{then}\n") };
+    Ok((printed, json!({ "revoked": told })))
 }
 
 fn describe(token: &StoredToken) -> serde_json::Value {

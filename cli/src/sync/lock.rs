@@ -94,7 +94,7 @@ fn read(file: &mut File) -> Holder {
 }
 
 /// The host name.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]

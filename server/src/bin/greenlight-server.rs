@@ -13,8 +13,7 @@ use greenlight_server::logs::{self, LogForm};
 use greenlight_server::probe::{self, HealthFlags};
 use greenlight_server::restore::{self, RestoreFlags};
 use greenlight_server::token::{self, TokenCommand, TokenError};
-use greenlight_server::{Arguments, Command, Flags, RunError, Settings, bind, files, run};
-use tokio::signal::unix::{SignalKind, signal};
+use greenlight_server::{Arguments, Command, Flags, RunError, Settings};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -70,21 +69,9 @@ fn back_up(flags: &BackupFlags) -> Result<(), backup::BackupError> {
 }
 
 async fn serve(flags: Flags) -> Result<(), RunError> {
-    let settings = Settings::load(flags)?;
-    logs::start(settings.operations.log);
-    files::take_all(settings.max_sockets);
-    let listener = bind(&settings).await?;
-    let listen_error = |error| RunError::Listen(settings.listen, error);
-    let address = listener.local_addr().map_err(listen_error)?;
-    let mut stop = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
-    // Whoever started this may not read it; that is no reason to stop.
-    drop(writeln!(std::io::stdout(), "listening on http://{address}"));
-    run(listener, settings, async move {
-        tokio::select! {
-            _ = stop.recv() => tracing::info!("stopping (SIGTERM)"),
-            _ = interrupt.recv() => tracing::info!("stopping (SIGINT)"),
-        }
+    greenlight_server::serve(Settings::load(flags)?, |address, _| {
+        // Whoever started this may not read it; that is no reason to stop.
+        drop(writeln!(std::io::stdout(), "listening on http://{address}"));
     })
     .await
 }
