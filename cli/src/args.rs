@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::RemoteConfig;
 use crate::home::HomeFlags;
+use crate::manual::{CompletionsArguments, ManArguments};
 use crate::serve::ServeArguments;
 
 /// How long a connection is tried for, unless said otherwise.
@@ -38,6 +39,10 @@ pub enum Command {
     Bundle(BundleCommand),
     /// Be a server: hold databases in the home's `data` folder, which others keep in step with.
     Serve(Box<ServeArguments>),
+    /// Print what a shell needs to complete commands: `source <(greenlight completions bash)`.
+    Completions(CompletionsArguments),
+    /// Write the manual's pages into a folder.
+    Man(ManArguments),
 }
 
 /// What `init` is told. Exit codes: 0 done, 1 error, 2 wrong arguments.

@@ -15,6 +15,7 @@ mod durable;
 mod error;
 pub mod home;
 mod logs;
+pub mod manual;
 mod remote;
 pub mod serve;
 mod setup;

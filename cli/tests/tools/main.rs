@@ -6,4 +6,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod fixture;
+mod manual;
 mod serve;
