@@ -69,6 +69,9 @@ pub enum RemoteCommand {
         /// Where it is, and how what it holds is packed.
         #[command(flatten)]
         remote: Box<RemoteConfig>,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
         /// Where everything is.
         #[command(flatten)]
         home: Box<HomeFlags>,
@@ -77,6 +80,9 @@ pub enum RemoteCommand {
     Remove {
         /// Its name.
         name: String,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
         /// Where everything is.
         #[command(flatten)]
         home: Box<HomeFlags>,
@@ -154,6 +160,9 @@ pub enum SyncCommand {
         /// Give up after so many seconds without a connection.
         #[arg(long, default_value_t = CONNECT_SECONDS, value_name = "SECONDS")]
         timeout: u32,
+        /// As JSON, for programs: how it ended.
+        #[arg(long)]
+        json: bool,
     },
     /// How the local database and a folder stand to each other. Exit codes: 0 equal, 1 error, 2 wrong arguments,
     /// 3 foreign or refused, 6 behind, 7 ahead, 8 diverged, 9 busy.
@@ -163,11 +172,14 @@ pub enum SyncCommand {
     Push(Box<SnapshotArguments>),
     /// Make the local database hold what a folder holds; with a server: as `now`. Exit codes: as of `push`.
     Pull(Box<PullArguments>),
-    /// Stay connected and keep both in step until interrupted.
+    /// Stay connected and keep both in step until interrupted. Exit codes: 0 interrupted, 1 error, 2 wrong arguments.
     Watch {
         /// Which database and which server.
         #[command(flatten)]
         place: Place,
+        /// As lines of JSON, for programs: each status that differs from the one before.
+        #[arg(long)]
+        json: bool,
     },
 }
 

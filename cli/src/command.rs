@@ -11,10 +11,10 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Address, Chosen};
-use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SyncCommand};
+use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments, SyncCommand};
 use crate::clock::wall_ms;
 use crate::home::Home;
-use crate::show::Display;
+use crate::show::{self, Display};
 use crate::snapshots::{self, Action, Ended};
 use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
 
@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(Next::Sync(exchange)) => *exchange,
         Err(error) => {
             eprintln!("greenlight: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(error.exit_code());
         }
     };
     // A second installation in one process can only be this same one.
@@ -51,7 +51,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             eprintln!("greenlight: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -68,43 +68,53 @@ fn exchange(exchange: Exchange) -> Next {
 
 /// The ways to sync with a server.
 enum Exchange {
-    Now { place: Place, timeout: u32 },
-    Watch { place: Place },
+    Now { place: Place, timeout: u32, json: bool },
+    Watch { place: Place, json: bool },
 }
 
 /// Runs what is for folders; with a server, push and pull are the same exchange.
 fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
     let (action, arguments) = match command {
-        SyncCommand::Now { place, timeout } => return Ok(exchange(Exchange::Now { place, timeout })),
-        SyncCommand::Watch { place } => return Ok(exchange(Exchange::Watch { place })),
+        SyncCommand::Now { place, timeout, json } => return Ok(exchange(Exchange::Now { place, timeout, json })),
+        SyncCommand::Watch { place, json } => return Ok(exchange(Exchange::Watch { place, json })),
         SyncCommand::Status(arguments) => (Action::Status, arguments),
         SyncCommand::Push(arguments) => (Action::Push, arguments),
         SyncCommand::Pull(pull) => (Action::Pull { merge: pull.merge }, Box::new(pull.snapshot)),
     };
     Ok(match snapshots::run(action, &arguments)? {
         Ended::Done(code) => Next::Ended(code),
-        Ended::Exchange => exchange(Exchange::Now { place: arguments.place, timeout: CONNECT_SECONDS }),
+        Ended::Exchange => {
+            let SnapshotArguments { place, json, .. } = *arguments;
+            exchange(Exchange::Now { place, timeout: CONNECT_SECONDS, json })
+        }
     })
 }
 
 async fn sync(command: Exchange) -> Result<Outcome, ClientError> {
     match command {
-        Exchange::Now { place, timeout } => {
+        Exchange::Now { place, timeout, json } => {
             let limit = Duration::from_secs(u64::from(timeout));
-            follow(place, |client, display| Box::pin(now(client, display, limit))).await
+            let display = Display::new(place.quiet || json, false);
+            follow(place, display, json, |client, display| Box::pin(now(client, display, limit))).await
         }
-        Exchange::Watch { place } => follow(place, |client, display| Box::pin(watch(client, display))).await,
+        Exchange::Watch { place, json } => {
+            let display = Display::new(place.quiet, json);
+            follow(place, display, false, |client, display| Box::pin(watch(client, display))).await
+        }
     }
 }
 
 type Following<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Outcome, ClientError>> + 'a>>;
 
+/// Follows the server; with `json` how it ended is printed for programs.
 async fn follow(
     place: Place,
+    mut display: Display,
+    json: bool,
     how: impl for<'a> FnOnce(&'a Client, &'a mut Display) -> Following<'a>,
 ) -> Result<Outcome, ClientError> {
     let home = Home::find(&place.home)?;
-    let remote = live(Chosen::find(&home, place.remote.as_deref())?)?;
+    let remote = live(Chosen::find(&home, place.remote.as_deref())?, place.remote.is_some())?;
     crate::logs::begin(&home.logs);
     let settings = ClientSettings {
         remote: remote.clone(),
@@ -113,12 +123,16 @@ async fn follow(
     };
     let schema = place.schema.as_deref().map(read_schema).transpose()?;
     let client = Client::start(open(&home.db, schema.as_ref())?, settings)?;
-    let mut display = Display::new(place.quiet);
     let outcome = how(&client, &mut display).await;
     display.finish();
+    let status = client.status().borrow().clone();
     client.stop().await?;
     let outcome = outcome?;
+    if json {
+        println!("{}", show::exchanged(&outcome, &status, &home.db, &remote)?);
+    }
     match &outcome {
+        Outcome::InStep | Outcome::Interrupted if json || display.is_json() => {}
         Outcome::InStep => println!("{} and {} are in step.", home.db.display(), remote.shown()),
         Outcome::Interrupted => println!("Stopped. What was written here is kept and sent next time."),
         Outcome::Halted(_, sentence) | Outcome::Unreachable(sentence) => eprintln!("greenlight: {sentence}"),
@@ -127,9 +141,10 @@ async fn follow(
 }
 
 /// A server; `now` and `watch` speak with nothing else.
-fn live(chosen: Chosen) -> Result<Remote, ClientError> {
+fn live(chosen: Chosen, is_given: bool) -> Result<Remote, ClientError> {
     match chosen.address {
         Address::Live(remote) => Ok(remote),
+        Address::Folder(_) if !is_given && chosen.name.is_none() => Err(ClientError::NoServer),
         Address::Folder(folder) => Err(ClientError::NotLive(folder)),
     }
 }
@@ -163,7 +178,7 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
     let mut halted: Option<(Reason, Instant)> = None;
     loop {
         let shown: Status = status.borrow_and_update().clone();
-        display.show(&shown);
+        display.show(&shown)?;
         let until = match shown.state {
             StatusState::Synced => return Ok(Outcome::InStep),
             StatusState::Incompatible => return Ok(Outcome::Halted(shown.reason, explain(&shown))),
@@ -193,7 +208,7 @@ async fn watch(client: &Client, display: &mut Display) -> Result<Outcome, Client
     let stop = stop_signal()?;
     tokio::pin!(stop);
     loop {
-        display.show(&status.borrow_and_update().clone());
+        display.show(&status.borrow_and_update().clone())?;
         tokio::select! {
             changed = status.changed() => changed.map_err(|_| ClientError::Stopped)?,
             () = &mut stop => return Ok(Outcome::Interrupted),

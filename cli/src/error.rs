@@ -74,12 +74,31 @@ pub enum ClientError {
          name a server with --remote, as in wss://sync.example.com/shop", .0.display()
     )]
     NotLive(PathBuf),
+    /// No remote is named or configured.
+    #[error(
+        "there is no server to sync with: `greenlight remote add default wss://HOST/DATABASE` names one for good, --remote \
+         for once. With a folder use `greenlight sync push` and `pull`"
+    )]
+    NoServer,
+    /// What is printed can't be printed.
+    #[error("the answer can't be printed: {0}")]
+    Print(String),
     /// The runtime, its thread or the random source can't be had.
     #[error("the system refused what the client needs: {0}")]
     System(String),
     /// The client has stopped.
     #[error("the client has stopped")]
     Stopped,
+}
+
+impl ClientError {
+    /// 2 where the arguments ask for what can't be, 1 else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoServer | Self::NotLive(_) | Self::Live(_) => 2,
+            _ => 1,
+        }
+    }
 }
 
 impl From<AddressError> for ClientError {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::ClientError;
@@ -67,6 +68,14 @@ struct Listed {
     problem: Option<String>,
 }
 
+/// What `remote add --json` and `remote remove --json` print of the remote.
+#[derive(Serialize)]
+struct Edited<'a> {
+    name: &'a str,
+    kind: Option<&'static str>,
+    address: &'a str,
+}
+
 /// Makes the home folder.
 pub(crate) fn init(arguments: &InitArguments) -> ExitCode {
     end(try_init(arguments))
@@ -75,11 +84,11 @@ pub(crate) fn init(arguments: &InitArguments) -> ExitCode {
 /// Edits or shows the remotes.
 pub(crate) fn remote(command: &RemoteCommand) -> ExitCode {
     end(match command {
-        RemoteCommand::Add { name, remote, home } => {
-            Home::find(home).map_err(Into::into).and_then(|home| add(&home, name, remote))
+        RemoteCommand::Add { name, remote, json, home } => {
+            Home::find(home).map_err(Into::into).and_then(|home| add(&home, name, remote, *json))
         }
-        RemoteCommand::Remove { name, home } => {
-            Home::find(home).map_err(Into::into).and_then(|home| remove(&home, name))
+        RemoteCommand::Remove { name, json, home } => {
+            Home::find(home).map_err(Into::into).and_then(|home| remove(&home, name, *json))
         }
         RemoteCommand::List { json, home } => Home::find(home).map_err(Into::into).and_then(|home| list(&home, *json)),
     })
@@ -132,8 +141,9 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn add(home: &Home, name: &str, remote: &RemoteConfig) -> Result<(), SetupError> {
+fn add(home: &Home, name: &str, remote: &RemoteConfig, json: bool) -> Result<(), SetupError> {
     let chosen = Chosen::configured(name, remote, Path::new(""))?;
+    let kind = chosen.address.kind();
     let mut remote = remote.clone();
     // What is stored means the same wherever the command is run next; a server's address is kept as it was written.
     if let Address::Folder(folder) = &chosen.address {
@@ -146,12 +156,20 @@ fn add(home: &Home, name: &str, remote: &RemoteConfig) -> Result<(), SetupError>
         std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
     }
     Config::add_remote(&home.config_file, name, &remote)?;
+    if json {
+        return print(&json!({ "added": Edited { name, kind: Some(kind), address: &remote.address } }));
+    }
     println!("Added `{name}`: {}.", remote.address);
     Ok(())
 }
 
-fn remove(home: &Home, name: &str) -> Result<(), SetupError> {
+fn remove(home: &Home, name: &str, json: bool) -> Result<(), SetupError> {
+    // One whose address can't be used can be forgotten all the same.
+    let kind = Chosen::find(home, Some(name)).ok().map(|chosen| chosen.address.kind());
     let address = Config::remove_remote(&home.config_file, name)?;
+    if json {
+        return print(&json!({ "removed": Edited { name, kind, address: &address } }));
+    }
     println!("Removed `{name}`; what is at {address} stays.");
     Ok(())
 }

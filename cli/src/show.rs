@@ -2,29 +2,63 @@
 //!
 //! Where in the flow: fed with statuses. Never shown where the output is no terminal, but for the lines of `watch`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use greenlight_core::status::{Direction, Progress, Status, StatusState};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::{ClientError, Outcome, Remote};
 
 /// Draws statuses.
 #[derive(Debug)]
 pub(crate) struct Display {
     quiet: bool,
+    /// Lines of JSON on standard output instead.
+    json: bool,
+    printed: Option<Status>,
     line: String,
     bar: Option<ProgressBar>,
 }
 
 impl Display {
-    pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, line: String::new(), bar: None }
+    pub(crate) fn new(quiet: bool, json: bool) -> Self {
+        Self { quiet, json, printed: None, line: String::new(), bar: None }
     }
 
-    pub(crate) fn show(&mut self, status: &Status) {
-        if self.quiet {
-            return;
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn show(&mut self, status: &Status) -> Result<(), ClientError> {
+        if self.json {
+            return self.print(status);
         }
+        if !self.quiet {
+            self.draw_status(status);
+        }
+        Ok(())
+    }
+
+    /// A status that says the same as the last one but for its ages is no news.
+    fn print(&mut self, status: &Status) -> Result<(), ClientError> {
+        let news = |status: &Status| {
+            let Status { state, reason, pending, progress, quarantined, held_aside, left_out, read_only, .. } = status;
+            let counts = (pending.changes, *quarantined, *held_aside, *left_out);
+            (*state, *reason, counts, *read_only, *progress, status.diverged.clone())
+        };
+        if self.printed.as_ref().is_some_and(|printed| news(printed) == news(status)) {
+            return Ok(());
+        }
+        let line = serde_json::to_string(status).map_err(|error| ClientError::Print(error.to_string()))?;
+        writeln!(std::io::stdout(), "{line}").map_err(|error| ClientError::Print(error.to_string()))?;
+        self.printed = Some(status.clone());
+        Ok(())
+    }
+
+    fn draw_status(&mut self, status: &Status) {
         match status.progress.filter(|progress| progress.changes.done < progress.changes.total) {
             Some(progress) => self.draw(&progress),
             None => self.finish(),
@@ -59,6 +93,27 @@ impl Display {
         bar.set_position(progress.changes.done);
         bar.set_message(measure(progress));
     }
+}
+
+/// What `sync now --json` prints.
+#[derive(Serialize)]
+struct Exchanged<'a> {
+    ended: &'static str,
+    local_path: String,
+    remote_path: &'a str,
+    status: &'a Status,
+}
+
+/// How an exchange with a server ended, as JSON.
+pub(crate) fn exchanged(outcome: &Outcome, status: &Status, db: &Path, remote: &Remote) -> Result<String, ClientError> {
+    let ended = match outcome {
+        Outcome::InStep => "in_step",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Halted(..) => "halted",
+        Outcome::Unreachable(_) => "unreachable",
+    };
+    let exchanged = Exchanged { ended, local_path: db.display().to_string(), remote_path: remote.shown(), status };
+    serde_json::to_string_pretty(&exchanged).map_err(|error| ClientError::Print(error.to_string()))
 }
 
 /// `12,000 of 70,000 changes, 1.2 MiB of 7.0 MiB, 3 s left`.
@@ -107,7 +162,7 @@ mod tests {
             eta_ms: Some(58_000),
         };
         assert_eq!(measure(&progress), "12,000 of 70,000 changes, 1.00 MiB of 7.00 MiB, 58 seconds left");
-        let mut display = Display::new(false);
+        let mut display = Display::new(false, false);
         display.draw(&progress);
         display.finish();
     }

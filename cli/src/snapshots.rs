@@ -90,10 +90,10 @@ fn live(action: Action, arguments: &SnapshotArguments, remote: &Remote) -> Resul
         )));
     }
     // It merges anyway: whoever asks for that gets what they want.
-    if arguments.force || arguments.dry_run || arguments.json {
+    if arguments.force || arguments.dry_run {
         return Err(ClientError::Live(format!(
-            "{shown} is a server, which merges what both sides have: --force, --dry-run and --json are for folders. \
-             Leave them out, or use `greenlight sync now`"
+            "{shown} is a server, which merges what both sides have: --force and --dry-run are for folders. Leave them \
+             out, or use `greenlight sync now`"
         )));
     }
     Ok(Ended::Exchange)

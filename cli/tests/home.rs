@@ -142,8 +142,11 @@ fn a_sync_with_a_server_takes_its_remote_from_the_home_and_refuses_a_folder() {
     let home = folder.path().join("home");
     let run = |words: &[&str]| greenlight(words, &[("GREENLIGHT_HOME", home.as_path())]);
     let refused = run(&["sync", "now"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("sync-remote is a folder"), "{}", said(&refused));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("greenlight remote add default wss://"), "{}", said(&refused));
+    let refused = run(&["sync", "now", "--remote", "./usb"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("usb is a folder"), "{}", said(&refused));
     assert!(said(&run(&["sync", "now", "--remote", "usb"])).contains("no remote named `usb`"));
     run(&["remote", "add", "default", "ws://127.0.0.1:1/shop"]);
     assert!(said(&run(&["sync", "now"])).contains("there is no database"));

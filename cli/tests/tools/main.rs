@@ -6,5 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod fixture;
+mod json;
 mod manual;
 mod serve;
