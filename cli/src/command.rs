@@ -21,6 +21,10 @@ use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
 /// How long a state that needs somebody must last before `sync now` gives up: a first failed try may heal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What was sent becomes part of the server's history, and where it stands there follows right behind the
+/// acknowledgement. Whoever leaves without it is told of it again next time.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// Runs a command and says how it ended.
 pub fn run(arguments: Arguments) -> ExitCode {
     let command = match arguments.command {
@@ -40,20 +44,21 @@ pub fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    // A second installation in one process can only be this same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let result = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| ClientError::System(error.to_string()))
-        .and_then(|runtime| runtime.block_on(sync(command)));
-    match result {
+    match runtime().and_then(|runtime| runtime.block_on(sync(command))) {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             eprintln!("greenlight: {error}");
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// What everything that speaks with a server needs.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ClientError> {
+    // A second installation in one process can only be this same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| ClientError::System(error.to_string()))
 }
 
 /// What is left to do.
@@ -86,6 +91,11 @@ fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
         Ended::Exchange => {
             let SnapshotArguments { place, json, .. } = *arguments;
             exchange(Exchange::Now { place, timeout: CONNECT_SECONDS, json })
+        }
+        Ended::Ask(sides) => {
+            let token = Token::find(arguments.place.token_file.as_deref());
+            let (home, remote) = *sides;
+            Next::Ended(runtime()?.block_on(crate::live::status(&home, &remote, &token, arguments.json))?)
         }
     })
 }
@@ -125,11 +135,10 @@ async fn follow(
     let client = Client::start(open(&home.db, schema.as_ref())?, settings)?;
     let outcome = how(&client, &mut display).await;
     display.finish();
-    let status = client.status().borrow().clone();
     client.stop().await?;
     let outcome = outcome?;
     if json {
-        println!("{}", show::exchanged(&outcome, &status, &home.db, &remote)?);
+        println!("{}", show::exchanged(&outcome, display.shown(), &home.db, &remote)?);
     }
     match &outcome {
         Outcome::InStep | Outcome::Interrupted if json || display.is_json() => {}
@@ -176,10 +185,17 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
     let mut status = client.status();
     let unreachable = Instant::now() + limit;
     let mut halted: Option<(Reason, Instant)> = None;
+    let mut has_sent = false;
     loop {
         let shown: Status = status.borrow_and_update().clone();
         display.show(&shown)?;
+        has_sent |= shown.pending.changes > 0;
         let until = match shown.state {
+            StatusState::Synced if has_sent => {
+                tokio::time::sleep(SETTLE).await;
+                has_sent = false;
+                continue;
+            }
             StatusState::Synced => return Ok(Outcome::InStep),
             StatusState::Incompatible => return Ok(Outcome::Halted(shown.reason, explain(&shown))),
             StatusState::Stuck => match halted {

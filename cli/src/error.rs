@@ -51,6 +51,14 @@ pub enum ClientError {
     /// The database does not exist, and no schema says what it is to be.
     #[error("there is no database {}; name its schema with --schema to create it", .0.display())]
     NoDatabase(PathBuf),
+    /// The database is not one that can be in step with a server.
+    #[error("{} is no database that a server's can be compared with: {why}", file.display())]
+    NotAClient {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The database can't be opened.
     #[error("the database {} can't be opened: {source}", file.display())]
     Database {

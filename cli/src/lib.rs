@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod args;
+mod ask;
 mod bundle;
 mod client;
 mod clock;
@@ -14,6 +15,7 @@ pub mod crash;
 mod durable;
 mod error;
 pub mod home;
+mod live;
 mod logs;
 pub mod manual;
 mod remote;

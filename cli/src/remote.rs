@@ -45,6 +45,13 @@ impl Remote {
         &self.shown
     }
 
+    /// The address of another route of the database, with the socket's scheme.
+    pub(crate) fn route(&self, route: &str) -> Uri {
+        let base = self.address.strip_suffix("sync").unwrap_or(&self.address);
+        // What was an address stays one with a route's word at its end.
+        format!("{base}{route}").parse().unwrap_or_default()
+    }
+
     /// The address of the sync route.
     pub fn address(&self) -> &str {
         &self.address

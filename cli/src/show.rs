@@ -18,44 +18,48 @@ pub(crate) struct Display {
     quiet: bool,
     /// Lines of JSON on standard output instead.
     json: bool,
-    printed: Option<Status>,
+    /// What was shown last.
+    shown: Option<Status>,
     line: String,
     bar: Option<ProgressBar>,
 }
 
 impl Display {
     pub(crate) fn new(quiet: bool, json: bool) -> Self {
-        Self { quiet, json, printed: None, line: String::new(), bar: None }
+        Self { quiet, json, shown: None, line: String::new(), bar: None }
     }
 
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
+    /// What was shown last.
+    pub(crate) fn shown(&self) -> Option<&Status> {
+        self.shown.as_ref()
+    }
+
     pub(crate) fn show(&mut self, status: &Status) -> Result<(), ClientError> {
         if self.json {
-            return self.print(status);
-        }
-        if !self.quiet {
+            self.print(status)?;
+        } else if !self.quiet {
             self.draw_status(status);
         }
+        self.shown = Some(status.clone());
         Ok(())
     }
 
     /// A status that says the same as the last one but for its ages is no news.
-    fn print(&mut self, status: &Status) -> Result<(), ClientError> {
+    fn print(&self, status: &Status) -> Result<(), ClientError> {
         let news = |status: &Status| {
             let Status { state, reason, pending, progress, quarantined, held_aside, left_out, read_only, .. } = status;
             let counts = (pending.changes, *quarantined, *held_aside, *left_out);
             (*state, *reason, counts, *read_only, *progress, status.diverged.clone())
         };
-        if self.printed.as_ref().is_some_and(|printed| news(printed) == news(status)) {
+        if self.shown.as_ref().is_some_and(|shown| news(shown) == news(status)) {
             return Ok(());
         }
         let line = serde_json::to_string(status).map_err(|error| ClientError::Print(error.to_string()))?;
-        writeln!(std::io::stdout(), "{line}").map_err(|error| ClientError::Print(error.to_string()))?;
-        self.printed = Some(status.clone());
-        Ok(())
+        writeln!(std::io::stdout(), "{line}").map_err(|error| ClientError::Print(error.to_string()))
     }
 
     fn draw_status(&mut self, status: &Status) {
@@ -101,11 +105,16 @@ struct Exchanged<'a> {
     ended: &'static str,
     local_path: String,
     remote_path: &'a str,
-    status: &'a Status,
+    status: Option<&'a Status>,
 }
 
 /// How an exchange with a server ended, as JSON.
-pub(crate) fn exchanged(outcome: &Outcome, status: &Status, db: &Path, remote: &Remote) -> Result<String, ClientError> {
+pub(crate) fn exchanged(
+    outcome: &Outcome,
+    status: Option<&Status>,
+    db: &Path,
+    remote: &Remote,
+) -> Result<String, ClientError> {
     let ended = match outcome {
         Outcome::InStep => "in_step",
         Outcome::Interrupted => "interrupted",

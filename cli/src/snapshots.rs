@@ -34,6 +34,8 @@ pub(crate) enum Ended {
     Done(ExitCode),
     /// Push and pull are one there.
     Exchange,
+    /// How both stand to each other.
+    Ask(Box<(Home, Remote)>),
 }
 
 /// Runs the command.
@@ -42,7 +44,7 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
     let chosen = Chosen::find(&home, arguments.place.remote.as_deref())?;
     let remote = match chosen.address {
         Address::Folder(folder) => Place::Folder(folder),
-        Address::Live(remote) => return live(action, arguments, &remote),
+        Address::Live(remote) => return live(action, arguments, home, remote),
     };
     let schema = arguments.place.schema.as_deref().map(read_schema).transpose()?;
     logs::begin(&home.logs);
@@ -80,23 +82,16 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
     }))))
 }
 
-/// A server always merges: there is nothing to compare, and nothing to force.
-fn live(action: Action, arguments: &SnapshotArguments, remote: &Remote) -> Result<Ended, ClientError> {
-    let shown = remote.shown();
-    if action == Action::Status {
-        return Err(ClientError::Live(format!(
-            "{shown} is a server, whose state is known while connected: `greenlight sync now` brings both in step and \
-             says so, `greenlight sync watch` stays"
-        )));
-    }
-    // It merges anyway: whoever asks for that gets what they want.
+/// A server always merges: there is nothing to force, and whoever asks for a merge gets what they want.
+fn live(action: Action, arguments: &SnapshotArguments, home: Home, remote: Remote) -> Result<Ended, ClientError> {
     if arguments.force || arguments.dry_run {
+        let shown = remote.shown();
         return Err(ClientError::Live(format!(
             "{shown} is a server, which merges what both sides have: --force and --dry-run are for folders. Leave them \
              out, or use `greenlight sync now`"
         )));
     }
-    Ok(Ended::Exchange)
+    Ok(if action == Action::Status { Ended::Ask(Box::new((home, remote))) } else { Ended::Exchange })
 }
 
 fn show(

@@ -10,6 +10,7 @@
 
 mod content;
 mod fit;
+mod inspect;
 mod merge;
 mod swap;
 mod take;
@@ -30,6 +31,7 @@ use crate::state::{self, key};
 use crate::tables::tables;
 
 pub use fit::{Fit, fit};
+pub use inspect::{ClientSide, Counted, Inspected, damage, inspect, outline};
 pub use merge::{Merge, Merged, merge};
 pub use swap::{Swap, swap};
 pub use take::{Take, Taken, take};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::fixture::{World, books, each, everywhere, names};
+use crate::fixture::{World, books, each, everywhere, names, said};
 
 /// A push that finds a database busy is tried so often.
 const TRIES: u32 = 20;
@@ -269,6 +269,7 @@ fn a_server_is_told_from_a_folder() {
     let alice = world.machine("alice");
     alice.write("Emma");
     let server = ["--remote", "ws://127.0.0.1:1/shop"];
-    alice.fails(&[&["sync", "status"], &server[..]].concat(), 1, "greenlight sync now");
-    alice.fails(&[&["sync", "push", "--force"], &server[..]].concat(), 1, "merges what both sides have");
+    let status = alice.run(&[&["sync", "status"], &server[..]].concat());
+    assert_eq!(status.status.code(), Some(4), "{}", said(&status));
+    alice.fails(&[&["sync", "push", "--force"], &server[..]].concat(), 2, "merges what both sides have");
 }

@@ -2,6 +2,7 @@
 //!
 //! Where in the flow: below every test here. Never touches a home of the machine that runs it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -159,4 +160,19 @@ pub(crate) fn end(child: &mut Child) -> Option<i32> {
 
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Every file below a folder with its content, but for the shared memory that SQLite keeps of a log.
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+            all.insert(path, None);
+        } else if !path.to_string_lossy().ends_with("-shm") {
+            all.insert(path.clone(), Some(std::fs::read(&path).unwrap()));
+        }
+    }
+    all
 }

@@ -74,7 +74,7 @@ fn a_sync_with_a_server_tells_how_it_ended() {
     alice.ends(&["sync", "push", "--json", "--force"], 2);
     drop(server);
     alice.write("Persuasion");
-    let told = alice.json(&["sync", "now", "--timeout", "0", "--json"], 4);
+    let told = alice.json(&["sync", "now", "--timeout", "1", "--json"], 4);
     assert_eq!(told["ended"], "unreachable");
     assert_eq!(told["status"]["pending"]["changes"], 1);
 }

@@ -7,5 +7,6 @@
 
 mod fixture;
 mod json;
+mod live;
 mod manual;
 mod serve;

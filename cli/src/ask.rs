@@ -1,0 +1,158 @@
+//! Questions to a server over HTTP: is it there, is it well, how far is it, what time has it.
+//!
+//! Where in the flow: beside sync, for `status` and the doctor. Never sends anything but a question and the token.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::Remote;
+
+/// How long a question may take from the first packet to the end of the answer.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The longest answer that is read, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Its clock.
+    pub(crate) date: Option<SystemTime>,
+    /// Its JSON; null where it is none.
+    pub(crate) body: Value,
+}
+
+/// What `GET /{db}/meta` tells.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub(crate) struct ServerMeta {
+    pub(crate) site_id: String,
+    pub(crate) epoch: String,
+    pub(crate) schema_name: String,
+    pub(crate) schema_version: u32,
+    pub(crate) schema_digest: String,
+    pub(crate) head: u64,
+}
+
+/// What is known of a server's database.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// It answered.
+    Meta(ServerMeta),
+    /// It has none of that name.
+    Unknown,
+    /// It refuses, and says why.
+    Refused(String),
+    /// It is there, and can't serve the database now.
+    Unwell(String),
+    /// It can't be reached, or something else answers.
+    Unreachable(String),
+}
+
+/// Asks for a database, and what time the server has. Its health first: a question for it makes none, and one for the
+/// rest may.
+pub(crate) async fn database(remote: &Remote, token: &str) -> (Asked, Option<SystemTime>) {
+    let health = match get(remote, "health", "").await {
+        Ok(answer) => answer,
+        Err(why) => return (Asked::Unreachable(why), None),
+    };
+    let refused = match health.status {
+        StatusCode::OK => None,
+        StatusCode::NOT_FOUND if is_unknown(&health) => Some(Asked::Unknown),
+        StatusCode::SERVICE_UNAVAILABLE => Some(Asked::Unwell(sentence(&health))),
+        _ => Some(Asked::Unreachable(format!("something else than a Greenlight server: {}", sentence(&health)))),
+    };
+    if let Some(refused) = refused {
+        return (refused, health.date);
+    }
+    let meta = match get(remote, "meta", token).await {
+        Ok(answer) => answer,
+        Err(why) => return (Asked::Unreachable(why), health.date),
+    };
+    let asked = match (meta.status, serde_json::from_value::<ServerMeta>(meta.body.clone())) {
+        (StatusCode::OK, Ok(facts)) => Asked::Meta(facts),
+        (StatusCode::OK, Err(error)) => Asked::Unreachable(format!("something else than a Greenlight server: {error}")),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Asked::Refused(sentence(&meta)),
+        (StatusCode::NOT_FOUND, _) if is_unknown(&meta) => Asked::Unknown,
+        _ => Asked::Unwell(sentence(&meta)),
+    };
+    (asked, meta.date)
+}
+
+fn is_unknown(answer: &Answer) -> bool {
+    answer.body["error"]["code"] == "unknown_database"
+}
+
+/// What it says, in one line: what comes from elsewhere must not write on the terminal.
+fn sentence(answer: &Answer) -> String {
+    let said = answer.body["error"]["sentence"].as_str().map(|text| text.replace(char::is_control, " "));
+    said.unwrap_or_else(|| format!("it answers {}", answer.status.as_u16()))
+}
+
+/// Asks for a route of a database; an error is a sentence's end.
+async fn get(remote: &Remote, route: &str, token: &str) -> Result<Answer, String> {
+    let asked = timeout(LIMIT, ask(remote, route, token)).await;
+    asked.unwrap_or_else(|_| Err(format!("no answer within {} s", LIMIT.as_secs())))
+}
+
+async fn ask(remote: &Remote, route: &str, token: &str) -> Result<Answer, String> {
+    let uri = remote.route(route);
+    let host = uri.host().ok_or("the address names no host")?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let is_secure = uri.scheme_str() == Some("wss");
+    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+    let stream = TcpStream::connect((bare.as_str(), port)).await.map_err(|error| error.to_string())?;
+    let authority = uri.authority().map_or(host, |authority| authority.as_str());
+    let mut request = Request::get(uri.path()).header(header::HOST, authority).header(header::CONNECTION, "close");
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::new()).map_err(|_| "the token can't be sent: it holds control characters")?;
+    if !is_secure {
+        return exchange(stream, request).await;
+    }
+    let name = ServerName::try_from(bare).map_err(|error| error.to_string())?;
+    let secure = TlsConnector::from(Arc::new(trust()?)).connect(name, stream).await;
+    exchange(secure.map_err(|error| error.to_string())?, request).await
+}
+
+/// Whom the system trusts.
+fn trust() -> Result<ClientConfig, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Among a system's certificates there may be some that nobody can read.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err("this system has no certificates of authorities to trust".to_owned());
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let driving = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(failed)?;
+    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
+    driving.abort();
+    let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
+    Ok(Answer { status, date, body })
+}

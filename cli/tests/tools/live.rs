@@ -1,0 +1,66 @@
+//! `sync status` with a server: it tells what a sync would do, and does nothing of it.
+//!
+//! Where in the flow: the real program against a real server, and against none.
+
+use crate::fixture::{DEADLINE, Home, home, said, tree};
+
+fn status(home: &Home, code: i32) -> (String, u64) {
+    let told = home.json(&["sync", "status", "--json"], code);
+    (told["status"].as_str().unwrap().to_owned(), told["local"]["pending"].as_u64().unwrap())
+}
+
+/// On a busy machine a sync may end before it heard where its own changes stand; the next one hears of it.
+fn in_step(home: &Home) {
+    let until = std::time::Instant::now() + DEADLINE;
+    loop {
+        home.ok(&["sync", "now"]);
+        let told = home.run(&["sync", "status"]);
+        if told.status.code() == Some(0) {
+            return;
+        }
+        assert!(std::time::Instant::now() < until, "{}", said(&told));
+    }
+}
+
+#[test]
+fn it_tells_what_a_sync_would_do_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = home(folder.path(), "server").serve(&["--listen", "127.0.0.1:0"]);
+    let (alice, bob) = (home(folder.path(), "alice"), home(folder.path(), "bob"));
+    let (alice, bob) = (alice.with_remote(&server.url("shop")), bob.with_remote(&server.url("shop")));
+    alice.write("Emma");
+    let before = tree(folder.path());
+    assert_eq!(status(&alice, 7), ("ahead".to_owned(), 1));
+    assert!(alice.ends(&["sync", "status"], 7).contains("no database of this name yet"));
+    assert!(tree(folder.path()) == before, "nothing was written, and the server made no database");
+
+    in_step(&alice);
+    assert_eq!(status(&bob, 6), ("behind".to_owned(), 0));
+    bob.write("Persuasion");
+    assert_eq!(status(&bob, 8), ("diverged".to_owned(), 1));
+    assert!(bob.ends(&["sync", "status"], 8).contains("merges them"));
+    in_step(&bob);
+    assert_eq!(status(&alice, 6), ("behind".to_owned(), 0));
+
+    let told = alice.json(&["sync", "status", "--json"], 6);
+    assert_eq!(told["remote"]["site_id"], told["local"]["server_site_id"]);
+    drop(server);
+    bob.write("Sanditon");
+    assert_eq!(status(&bob, 4), ("unreachable".to_owned(), 1));
+    assert!(bob.ends(&["sync", "status"], 4).contains("1 change pending"));
+}
+
+#[test]
+fn a_server_that_does_not_let_one_in_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = home(folder.path(), "server");
+    let words = ["serve", "token", "add", "--name", "alice", "--database", "shop", "--role", "write", "--json"];
+    let token = owner.json(&words, 0);
+    let server = owner.serve(&["--listen", "127.0.0.1:0"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    let file = alice.file("token", token["token"].as_str().unwrap());
+    alice.ok(&["sync", "now", "--token-file", &file]);
+    assert!(alice.ends(&["sync", "status"], 3).contains("needs a token"));
+    let told = alice.json(&["sync", "status", "--token-file", &file, "--json"], 0);
+    assert_eq!(told["local"]["pending"], 0);
+}
