@@ -24,7 +24,7 @@ pub const EXIT_CODES: [(u8, &str); 10] = [
     (0, "done, in step"),
     (1, "an error"),
     (2, "wrong arguments"),
-    (3, "refused, or incompatible"),
+    (3, "refused, or incompatible; a passphrase that is missing or wrong"),
     (4, "no connection"),
     (5, "stuck: it needs somebody"),
     (6, "behind: the remote has changes that are not here"),
