@@ -8,6 +8,8 @@ pub(crate) mod migrate;
 pub(crate) mod structure;
 pub(crate) mod tokens;
 
+pub use lint::{Finding, Problem};
+
 use greenlight_core::limits::MAX_NAME_BYTES;
 use greenlight_core::{SchemaId, SchemaShape, TableShape};
 use rusqlite::Connection;
@@ -93,20 +95,9 @@ impl Schema {
     /// # Errors
     /// [`SchemaError::Header`], [`SchemaError::TooLong`], [`SchemaError::Sql`] or [`SchemaError::Unmergeable`].
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        if text.len() > SCHEMA_BYTES {
-            return Err(SchemaError::TooLong);
-        }
-        let (name, number) = parse_header(text)?;
-        let sql_error = |error: rusqlite::Error| SchemaError::Sql(crate::fault::sentence(&error));
-        let mut scratch = Connection::open_in_memory().map_err(sql_error)?;
-        scratch.authorizer(Some(allow_definitions)).map_err(sql_error)?;
-        scratch.execute_batch(text).map_err(sql_error)?;
-        scratch.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).map_err(sql_error)?;
-        let tables = structure::tables(&scratch).map_err(sql_error)?;
-        let extras = structure::extras(&scratch).map_err(sql_error)?;
-        let findings = lint::findings(&mut scratch, &tables).map_err(sql_error)?;
+        let Read { name, number, tables, extras, findings } = read(text)?;
         if !findings.is_empty() {
-            return Err(SchemaError::Unmergeable(findings));
+            return Err(SchemaError::Unmergeable(findings.into_iter().map(|finding| finding.sentence).collect()));
         }
         let shape = shape(&tables);
         Ok(Self {
@@ -140,6 +131,32 @@ impl Schema {
     pub(crate) fn extras(&self) -> &[Extra] {
         &self.extras
     }
+}
+
+/// What a schema file's text says, before it is judged.
+pub(crate) struct Read {
+    name: String,
+    number: u32,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) extras: Vec<Extra>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Reads a schema file's text, and finds all that keeps it from being synchronised.
+pub(crate) fn read(text: &str) -> Result<Read, SchemaError> {
+    if text.len() > SCHEMA_BYTES {
+        return Err(SchemaError::TooLong);
+    }
+    let (name, number) = parse_header(text)?;
+    let sql_error = |error: rusqlite::Error| SchemaError::Sql(crate::fault::sentence(&error));
+    let mut scratch = Connection::open_in_memory().map_err(sql_error)?;
+    scratch.authorizer(Some(allow_definitions)).map_err(sql_error)?;
+    scratch.execute_batch(text).map_err(sql_error)?;
+    scratch.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).map_err(sql_error)?;
+    let tables = structure::tables(&scratch).map_err(sql_error)?;
+    let extras = structure::extras(&scratch).map_err(sql_error)?;
+    let findings = lint::findings(&mut scratch, &tables).map_err(sql_error)?;
+    Ok(Read { name, number, tables, extras, findings })
 }
 
 fn parse_header(text: &str) -> Result<(String, u32), SchemaError> {
