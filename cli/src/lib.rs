@@ -6,6 +6,7 @@
 pub mod address;
 pub mod args;
 mod ask;
+mod bar;
 mod bundle;
 mod client;
 mod clock;

@@ -2,22 +2,19 @@
 //!
 //! Where in the flow: behind the argument parser, above `sync`. Never decides what is done.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use greenlight_store::portable::PortableError;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 
 use crate::address::{Address, Chosen};
 use crate::args::SnapshotArguments;
+use crate::bar::Bar;
 use crate::command::read_schema;
 use crate::home::Home;
 use crate::sync::{self, How, Meta, Place, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
 use crate::{ClientError, Remote, logs};
 
-/// A bar is drawn for what takes longer.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Digits of a hash that are shown to a person.
 const HASH_DIGITS: usize = 12;
 
@@ -60,7 +57,10 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
     let merge = matches!(action, Action::Pull { merge: true });
     let how = How { force: arguments.force, merge, dry_run: arguments.dry_run };
     let mut bar = Bar::new(arguments.place.quiet);
-    let mut progress = |stage, done, of| bar.show(stage, done, of);
+    let mut progress = |stage, done, of| match stage {
+        Stage::Merging => bar.changes(label(stage), done, of),
+        _ => bar.bytes(label(stage), done, of),
+    };
     let ended = match action {
         Action::Status => sync::status(&config).and_then(|status| {
             show(arguments, &status, || describe_status(&status))?;
@@ -213,6 +213,17 @@ fn snapshot(result: &SyncResult) -> String {
     format!("generation {}, {hash}, {}", result.generation, HumanBytes(result.db_bytes.unwrap_or(0)))
 }
 
+fn label(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Copying => "Copying  ",
+        Stage::Packing => "Packing  ",
+        Stage::Sending => "Sending  ",
+        Stage::Fetching => "Fetching ",
+        Stage::Unpacking => "Unpacking",
+        Stage::Merging => "Merging  ",
+    }
+}
+
 /// The sentence, with what to do where SQLite's own does not say it.
 fn explain(error: &SyncError) -> String {
     match error {
@@ -222,73 +233,5 @@ fn explain(error: &SyncError) -> String {
             findings.join("; ")
         ),
         other => other.to_string(),
-    }
-}
-
-/// A bar on what takes longer than a moment.
-struct Bar {
-    quiet: bool,
-    begun: Instant,
-    shown: Option<(Stage, ProgressBar)>,
-}
-
-impl Bar {
-    fn new(quiet: bool) -> Self {
-        Self { quiet: quiet || !std::io::stderr().is_terminal(), begun: Instant::now(), shown: None }
-    }
-
-    fn show(&mut self, stage: Stage, done: u64, of: u64) {
-        if self.quiet || self.begun.elapsed() < PATIENCE {
-            return;
-        }
-        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != stage) {
-            self.finish();
-            let template = match stage {
-                Stage::Merging => "{prefix} {bar:32} {pos} of {len} changes, {eta} left",
-                _ => "{prefix} {bar:32} {bytes} of {total_bytes}, {eta} left",
-            };
-            let style =
-                ProgressStyle::with_template(template).expect("the template is a constant that a test draws with");
-            let bar = ProgressBar::new(of).with_style(style);
-            bar.set_prefix(match stage {
-                Stage::Copying => "Copying  ",
-                Stage::Packing => "Packing  ",
-                Stage::Sending => "Sending  ",
-                Stage::Fetching => "Fetching ",
-                Stage::Unpacking => "Unpacking",
-                Stage::Merging => "Merging  ",
-            });
-            self.shown = Some((stage, bar));
-        }
-        if let Some((_, bar)) = &self.shown {
-            bar.set_position(done);
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, bar)) = self.shown.take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bar_is_drawn_after_a_moment_and_not_before() {
-        let mut bar = Bar { quiet: false, begun: Instant::now(), shown: None };
-        bar.show(Stage::Copying, 1, 2);
-        assert!(bar.shown.is_none());
-        bar.begun -= PATIENCE;
-        bar.show(Stage::Copying, 1, 2);
-        assert_eq!(bar.shown.as_ref().map(|(stage, bar)| (*stage, bar.position())), Some((Stage::Copying, 1)));
-        bar.show(Stage::Sending, 2, 2);
-        assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some(Stage::Sending));
-        bar.show(Stage::Merging, 2, 2);
-        assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some(Stage::Merging));
-        bar.finish();
-        assert!(bar.shown.is_none());
     }
 }
