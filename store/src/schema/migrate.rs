@@ -193,6 +193,10 @@ fn call(conn: &Connection, sql: &str, table: &Table) -> Result<(), Fault> {
 
 /// Indices, views and triggers never travel and are what the file says.
 fn replace_extras(conn: &Connection, schema: &Schema) -> Result<(), Fault> {
+    // Those of a large database that is taken over would take long to make again.
+    if extras(conn).map_err(from_sqlite)? == schema.extras() {
+        return Ok(());
+    }
     drop_extras(conn)?;
     for extra in schema.extras() {
         conn.execute_batch(&extra.sql).map_err(from_sqlite)?;

@@ -146,10 +146,15 @@ pub(crate) fn is_internal(name: &str) -> bool {
     ["greenlight_", "crsql_", "sqlite_"].iter().any(|prefix| name.starts_with(prefix)) || name.contains("__crsql_")
 }
 
-/// Indices, views and triggers that a schema defines, in the order in which it does.
+/// Indices, views and triggers that a schema defines, in the order in which it does. In a database those of tables that
+/// are not synchronised are not the schema's, and left out.
 pub(crate) fn extras(conn: &Connection) -> Result<Vec<Extra>> {
     let mut statement = conn.prepare(
-        "SELECT type, name, sql FROM sqlite_schema WHERE type <> 'table' AND sql IS NOT NULL ORDER BY rowid",
+        "SELECT type, name, sql FROM sqlite_schema s WHERE type <> 'table' AND sql IS NOT NULL
+           AND (NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'crsql_master')
+             OR NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND lower(name) = lower(s.tbl_name))
+             OR EXISTS (SELECT 1 FROM sqlite_schema WHERE lower(name) = lower(s.tbl_name || '__crsql_clock')))
+         ORDER BY rowid",
     )?;
     let extras = statement.query_map([], |row| Ok(Extra { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? }))?;
     extras.filter(|extra| !extra.as_ref().is_ok_and(|extra| is_internal(&extra.name))).collect()
@@ -223,7 +228,7 @@ fn count(conn: &Connection, sql: &str, table: &str) -> Result<u32> {
 }
 
 /// SQLite's own rules for a declared type.
-fn affinity(declared: &str, strict: bool) -> Affinity {
+pub(crate) fn affinity(declared: &str, strict: bool) -> Affinity {
     let has = |part: &str| declared.contains(part);
     if strict && declared == "ANY" {
         Affinity::Blob

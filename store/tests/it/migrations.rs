@@ -2,7 +2,7 @@
 
 use greenlight_core::replica::{ClientStore, DownloadPart, ServerStore};
 use greenlight_core::{Cursor, Tag, Value, Version};
-use greenlight_store::{ClientDatabase, Location, OpenError, Schema, SchemaError, ServerDatabase, Shelf};
+use greenlight_store::{ClientDatabase, Location, OpenError, Options, Schema, SchemaError, ServerDatabase, Shelf};
 
 use crate::peers::{all_rows, change, exec, options, rows, sync};
 
@@ -210,4 +210,30 @@ fn what_was_held_aside_and_rolls_everything_back_is_put_into_quarantine() {
         drop(server);
         open_server(&path, &format!("{TWO}{trigger}")).expect("and again");
     }
+}
+
+#[test]
+fn what_belongs_to_tables_that_are_not_synchronised_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop");
+    let local = "CREATE TABLE draft (at INTEGER, text TEXT); CREATE INDEX draft_at ON draft (at);
+                 CREATE TRIGGER drafted AFTER INSERT ON draft BEGIN DELETE FROM draft WHERE text = ''; END;";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(local).unwrap();
+    let open = |number: u32, columns: &str| {
+        let text = format!(
+            "-- schema: shop {number}\nCREATE TABLE t (id TEXT NOT NULL PRIMARY KEY{columns});
+                            CREATE INDEX t_id ON t (id);"
+        );
+        let options = Options::system(Location::File(file.clone()), || 1).unwrap();
+        ClientDatabase::open(options, &Schema::parse(&text).unwrap()).unwrap()
+    };
+    let extras = |client: &ClientDatabase| {
+        let mut select = client
+            .connection()
+            .prepare("SELECT name FROM sqlite_schema WHERE name IN ('draft_at', 'drafted', 't_id') ORDER BY name")
+            .unwrap();
+        select.query_map([], |row| row.get::<_, String>(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    assert_eq!(extras(&open(1, "")), ["draft_at", "drafted", "t_id"]);
+    assert_eq!(extras(&open(2, ", a")), ["draft_at", "drafted", "t_id"]);
 }
