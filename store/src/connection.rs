@@ -205,6 +205,18 @@ impl Connection {
         result
     }
 
+    /// Has `hook` told the table of every row that is inserted; tables without rowids are not seen.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn watch_inserts(&mut self, mut hook: impl FnMut(&str) + Send + 'static) -> Result<(), Fault> {
+        let insert = rusqlite::hooks::Action::SQLITE_INSERT;
+        let told = move |action, _: &str, table: &str, _: i64| {
+            if action == insert {
+                hook(table);
+            }
+        };
+        self.conn.update_hook(Some(told)).map_err(from_sqlite)
+    }
+
     /// Whether a build of cr-sqlite without our patches is in use.
     pub(crate) fn is_foreign(&self) -> bool {
         self.is_foreign

@@ -46,6 +46,8 @@ mod snapshot;
 mod state;
 mod statement;
 mod tables;
+#[cfg(not(target_family = "wasm"))]
+pub mod takeover;
 mod upload;
 mod value;
 

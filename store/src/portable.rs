@@ -8,12 +8,12 @@
 //! own site id, and nothing of what its maker knows of a server; what the maker wrote stays attributed to it. A **plain**
 //! database is any other: it travels as it is.
 
-mod content;
+pub(crate) mod content;
 mod fit;
 mod inspect;
 mod merge;
 mod swap;
-mod take;
+pub(crate) mod take;
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub const MARKS: usize = 256;
 /// The role of a snapshot: no client and no server opens it.
 const SNAPSHOT: &str = "snapshot";
 /// Findings of an integrity check that are told.
-const FINDINGS: usize = 3;
+pub(crate) const FINDINGS: usize = 3;
 
 /// A step of taking or placing a snapshot; each leaves everything usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,7 +262,7 @@ fn check(conn: &Connection) -> Result<(), PortableError> {
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Plain,
     Replica,
     Snapshot,
@@ -270,7 +270,7 @@ enum Kind {
     Unmanaged,
 }
 
-fn kind(conn: &Connection) -> Result<Kind, PortableError> {
+pub(crate) fn kind(conn: &Connection) -> Result<Kind, PortableError> {
     let is_there = |name: &str| {
         let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)";
         conn.query_row(sql, [name], |row| row.get::<_, bool>(0))
@@ -303,7 +303,7 @@ fn present(conn: &Connection) -> Result<Present, PortableError> {
     }
 }
 
-fn user_version(conn: &Connection) -> Result<u64, PortableError> {
+pub(crate) fn user_version(conn: &Connection) -> Result<u64, PortableError> {
     let number: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(u64::try_from(number).unwrap_or(0))
 }

@@ -13,7 +13,7 @@ use crate::schema::Schema;
 use crate::schema::structure::{Affinity, KeyColumn, Table};
 
 /// What a column of a packed key takes beside its text or blob, at most: its type and its length.
-const KEY_COLUMN_OVERHEAD_BYTES: usize = 9;
+pub(crate) const KEY_COLUMN_OVERHEAD_BYTES: usize = 9;
 
 /// One table as the engine uses it.
 #[derive(Clone, Debug)]
@@ -188,7 +188,8 @@ fn parameters(first: usize, count: usize) -> String {
     (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
-fn keeps(affinity: Affinity, value: &Value) -> bool {
+/// Whether a column of a key stores this value as it is.
+pub(crate) fn keeps(affinity: Affinity, value: &Value) -> bool {
     match (affinity, value) {
         (_, Value::Null) => false,
         (Affinity::Blob, _) | (_, Value::Blob(_)) => true,

@@ -11,7 +11,7 @@ use super::PortableError;
 use crate::tables::quote;
 
 /// 64 hexadecimal digits. Reads every row once.
-pub(super) fn digest(conn: &Connection) -> Result<String, PortableError> {
+pub(crate) fn digest(conn: &Connection) -> Result<String, PortableError> {
     let mut whole = Sha256::new();
     for pragma in ["user_version", "application_id"] {
         let number: i64 = conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;

@@ -83,11 +83,21 @@ pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> 
 pub(super) fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
     let reader = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(BUSY_LIMIT)?;
+    copy_from(&reader, source, part, watch)
+}
+
+/// Copies what a connection to `source` sees, which is one moment where it is in a transaction.
+pub(crate) fn copy_from(
+    reader: &Connection,
+    source: &Path,
+    part: &Path,
+    watch: Watch<'_>,
+) -> Result<(), PortableError> {
     backup::create_like(part, &std::fs::metadata(source).map_err(backup::fault_of)?)?;
     let mut file = Connection::open(part)?;
     let page: i64 = reader.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let bytes = |pages: i32| u64::try_from(i64::from(pages) * page).unwrap_or(0);
-    let copying = Backup::new(&reader, &mut file)?;
+    let copying = Backup::new(reader, &mut file)?;
     loop {
         match copying.step(BACKUP_STEP_PAGES)? {
             StepResult::Done => break,

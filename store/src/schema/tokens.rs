@@ -129,7 +129,7 @@ pub(crate) fn definitions(tokens: &[Token]) -> Vec<&[Token]> {
 }
 
 /// What stands between the parenthesis that `tokens` begin with and the one that closes it.
-fn group(tokens: &[Token]) -> &[Token] {
+pub(crate) fn group(tokens: &[Token]) -> &[Token] {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate() {
         match token {

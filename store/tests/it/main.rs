@@ -25,3 +25,4 @@ mod restores;
 mod round_trip;
 mod schemas;
 mod statements;
+mod takeovers;
