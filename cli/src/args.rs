@@ -28,6 +28,8 @@ pub struct Arguments {
 pub enum Command {
     /// Make the home folder, its configuration and, where a schema is named, its database.
     Init(InitArguments),
+    /// Take over an existing plain SQLite database, so that it can be synced.
+    Adopt(crate::adopt::AdoptArguments),
     /// Give remotes names.
     #[command(subcommand)]
     Remote(RemoteCommand),

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const PATIENCE: Duration = Duration::from_secs(1);
 const CHANGES: &str = "{prefix} {bar:32} {human_pos} of {human_len} changes, {eta} left";
 const BYTES: &str = "{prefix} {bar:32} {bytes} of {total_bytes}, {eta} left";
+const ROWS: &str = "{prefix} {bar:32} {human_pos} of {human_len} rows, {eta} left";
 
 /// One stage after another, each with a bar of its own.
 pub(crate) struct Bar {
@@ -32,6 +33,11 @@ impl Bar {
     /// So many changes are done, of so many.
     pub(crate) fn changes(&mut self, stage: &'static str, done: u64, of: u64) {
         self.show(stage, CHANGES, done, of);
+    }
+
+    /// So many rows are done, of so many.
+    pub(crate) fn rows(&mut self, stage: &'static str, done: u64, of: u64) {
+        self.show(stage, ROWS, done, of);
     }
 
     fn show(&mut self, stage: &'static str, template: &str, done: u64, of: u64) {
@@ -72,7 +78,7 @@ mod tests {
         assert_eq!(bar.shown.as_ref().map(|(stage, bar)| (*stage, bar.position())), Some(("Copying ", 1)));
         bar.changes("Merging ", 2, 2);
         assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some("Merging "));
-        bar.bytes("Checking", 2, 2);
+        bar.rows("Checking", 2, 2);
         assert_eq!(bar.shown.as_ref().map(|(stage, _)| *stage), Some("Checking"));
         bar.finish();
         assert!(bar.shown.is_none());

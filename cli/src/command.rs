@@ -30,6 +30,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let command = match arguments.command {
         Command::Sync(command) => command,
         Command::Bundle(command) => return crate::bundle::run(command),
+        Command::Adopt(arguments) => return crate::adopt::run(&arguments),
         Command::Init(arguments) => return crate::setup::init(&arguments),
         Command::Remote(command) => return crate::setup::remote(&command),
         Command::Serve(arguments) => return crate::serve::run(*arguments),

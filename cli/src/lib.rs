@@ -4,6 +4,7 @@
 //! Never holds sync logic of its own: what to do is the session's to say, how it is stored the store's.
 
 pub mod address;
+pub mod adopt;
 pub mod args;
 mod ask;
 mod bar;
