@@ -183,15 +183,16 @@ fn carry_out(
     let progress = move |done| on(&shared, |bar| bar.rows("Adopting", done, of));
     let converted = takeover::convert(&places.part, &schema, options, progress).map_err(failed)?;
     crash::point(Point::Converted);
-    let is_new = !places.schema.exists();
+    let made: Vec<&Path> = [&*places.schema, &*places.kept].into_iter().filter(|path| !path.exists()).collect();
     durable::write(&places.schema, schema.text().as_bytes())
         .map_err(|source| AdoptError::File { path: places.schema.clone(), source })?;
     crash::point(Point::Described);
     let order = Swap { ready: &places.part, target: &places.file, kept: &places.kept, expected: Some(&present) };
     if let Err(error) = swap(&order, &mut watch) {
-        if is_new {
-            // One that stays is the same as the next adopt would write.
-            drop(std::fs::remove_file(&places.schema));
+        // As long as the copy has a name of its own the file is the old one, and what is new beside it is of no use.
+        for path in made.into_iter().filter(|_| places.part.exists()) {
+            // The schema's file is the same that the next adopt would write, the other a second name of the file.
+            drop(std::fs::remove_file(path));
         }
         return Err(failed(error.into()));
     }

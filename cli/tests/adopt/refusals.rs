@@ -3,7 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -139,6 +140,51 @@ fn what_is_in_use_is_busy_and_goes_on() {
     assert_eq!(world.names(), ["shop.db"]);
     assert_eq!(rows(&world.db(), "SELECT count(*) FROM author"), ["Integer(3)"]);
     world.ok(&ADOPT);
+}
+
+#[test]
+fn what_is_written_while_it_is_at_work_is_not_lost() {
+    for rows_there in [20_000, 200_000, 2_000_000] {
+        let world = World::new(&format!(
+            "{SHOP} WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n LIMIT {rows_there})
+             INSERT INTO author SELECT i, 'name', i FROM n"
+        ));
+        let other = Connection::open(world.db()).unwrap();
+        let length = std::fs::metadata(world.db()).unwrap().len();
+        let child = world.command(&ADOPT).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Child(child);
+        // Once the copy grows it is complete.
+        let grows = || {
+            let names = std::fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let part = names.filter(|path| path.to_string_lossy().contains("adopt-part"));
+            part.filter_map(|path| std::fs::metadata(path).ok()).any(|facts| facts.len() > length)
+        };
+        while !grows() && child.0.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let written = other.execute("INSERT INTO author VALUES ('late', 'Ann', 1820)", []);
+        let code = child.0.wait().unwrap().code();
+        if written.is_err() {
+            // It was faster than this, and the write came to a database that takes no more of them.
+            continue;
+        }
+        assert_eq!(code, Some(9));
+        assert_eq!(rows(&world.db(), "SELECT count(*) FROM author WHERE id = 'late'"), ["Integer(1)"]);
+        assert_eq!(world.names(), ["shop.db"]);
+        return;
+    }
+    panic!("it was never slow enough");
+}
+
+/// A process that ends with the test, however that does.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // One that has ended can't be killed, which is what is wanted.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 #[test]
