@@ -161,7 +161,7 @@ fn carry_out(
         Event::Copied(done, of) => on(bar, |bar| bar.bytes("Copying ", done, of)),
         Event::Reached(Step::Kept) => crash::point(Point::Kept),
         Event::Reached(Step::Placed) => crash::point(Point::Placed),
-        Event::Reached(_) => {}
+        Event::Reached(_) | Event::Merged(..) => {}
     };
     let present = plain.copy_to(&places.part, &mut watch).map_err(failed)?;
     crash::point(Point::Copied);
