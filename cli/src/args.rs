@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::RemoteConfig;
+use crate::doctor::DoctorArguments;
 use crate::home::HomeFlags;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::serve::ServeArguments;
@@ -41,6 +42,9 @@ pub enum Command {
     Bundle(BundleCommand),
     /// Be a server: hold databases in the home's `data` folder, which others keep in step with.
     Serve(Box<ServeArguments>),
+    /// Say what is well and what is not, and what helps; changes nothing. Exit codes: 0 no problem, 1 a problem or an
+    /// error, 2 wrong arguments.
+    Doctor(Box<DoctorArguments>),
     /// Print what a shell needs to complete commands: `source <(greenlight completions bash)`.
     Completions(CompletionsArguments),
     /// Write the manual's pages into a folder.

@@ -34,6 +34,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Init(arguments) => return crate::setup::init(&arguments),
         Command::Remote(command) => return crate::setup::remote(&command),
         Command::Serve(arguments) => return crate::serve::run(*arguments),
+        Command::Doctor(arguments) => return crate::doctor::run(&arguments),
         Command::Completions(arguments) => return crate::manual::completions(&arguments),
         Command::Man(arguments) => return crate::manual::man(&arguments),
     };

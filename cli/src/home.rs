@@ -94,6 +94,22 @@ impl Home {
     /// # Errors
     /// [`HomeError`]; a configuration that is not there is an empty one, unless it was named.
     pub fn find(flags: &HomeFlags) -> Result<Self, HomeError> {
+        let (folder, config_file) = Self::begin(flags)?;
+        let config = Config::read(&config_file, flags.config.is_some())?;
+        Self::settle(flags, folder, config_file, config)
+    }
+
+    /// The same with a configuration that says nothing: for whoever looks for what is wrong with the one that is there.
+    ///
+    /// # Errors
+    /// [`HomeError`], but not of the configuration.
+    pub fn without_configuration(flags: &HomeFlags) -> Result<Self, HomeError> {
+        let (folder, config_file) = Self::begin(flags)?;
+        Self::settle(flags, folder, config_file, Config::default())
+    }
+
+    /// The folder, and the configuration's file.
+    fn begin(flags: &HomeFlags) -> Result<(PathBuf, PathBuf), HomeError> {
         let folder = match &flags.home {
             Some(folder) => absolute(folder)?,
             None => {
@@ -102,7 +118,10 @@ impl Home {
             }
         };
         let config_file = flags.config.as_deref().map_or_else(|| Ok(folder.join("config.toml")), absolute)?;
-        let config = Config::read(&config_file, flags.config.is_some())?;
+        Ok((folder, config_file))
+    }
+
+    fn settle(flags: &HomeFlags, folder: PathBuf, config_file: PathBuf, config: Config) -> Result<Self, HomeError> {
         let beside = config_file.parent().unwrap_or(Path::new("")).to_owned();
         let place = |flag: &Option<PathBuf>, key: &Option<PathBuf>, name: &str| match (flag, key) {
             (Some(path), _) => absolute(path),

@@ -14,6 +14,7 @@ mod clock;
 mod command;
 pub mod config;
 pub mod crash;
+pub mod doctor;
 mod durable;
 mod error;
 pub mod home;

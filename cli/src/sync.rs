@@ -32,7 +32,7 @@ pub use self::error::SyncError;
 pub use self::folder::FolderRemote;
 pub use self::judge::Relation;
 pub use self::lock::Holder;
-pub(crate) use self::lock::machine;
+pub(crate) use self::lock::{Found as FoundLock, look as look_at_lock, machine};
 pub use self::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
 pub use self::packing::{Compression, Encryption, PASSPHRASE_VARIABLE, Packing, Passphrase};
 pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};
@@ -184,6 +184,11 @@ fn log(result: &Result<SyncResult, SyncError>) {
         Ok(result) => tracing::info!(changed = result.changed, generation = result.generation, "done"),
         Err(error) => tracing::warn!("{error}"),
     }
+}
+
+/// How many remotes' histories are remembered in a home. Changes nothing.
+pub(crate) fn remembered(local_meta: &Path, local_db: &Path) -> Result<usize, SyncError> {
+    LocalMeta::read(local_meta, local_db).map(|meta| meta.len())
 }
 
 /// Both sides as they are now.

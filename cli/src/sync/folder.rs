@@ -35,6 +35,12 @@ impl FolderRemote {
         Self { folder: folder.to_owned() }
     }
 
+    /// How long what is stored is, and how long it should be by the meta.
+    pub(crate) fn lengths(&self, meta: &Meta) -> io::Result<(u64, u64)> {
+        let facts = std::fs::metadata(self.by_hash(meta)).or_else(|_| std::fs::metadata(self.at(meta.name())))?;
+        Ok((facts.len(), meta.stored().1))
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -77,6 +77,34 @@ impl HomeLock {
     }
 }
 
+/// How a lock's file is found, without taking the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nobody's.
+    Free,
+    /// A process that is gone left its name; the next sync takes the lock all the same.
+    Left(Holder),
+    /// Somebody's.
+    Held(Holder),
+}
+
+/// Looks who has the lock of a home.
+pub(crate) fn look(path: &Path) -> std::io::Result<Found> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Free),
+        file => file?,
+    };
+    // Whoever lets go takes the text away: only where there is some the lock itself has to be asked.
+    if file.metadata()?.len() == 0 {
+        return Ok(Found::Free);
+    }
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Found::Left(read(&mut file))),
+        Err(TryLockError::WouldBlock) => Ok(Found::Held(read(&mut file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl Drop for HomeLock {
     fn drop(&mut self) {
         // The text is for people; one that stays is written over.

@@ -190,6 +190,11 @@ impl LocalMeta {
         Ok(if meta.database == empty.database { meta } else { empty })
     }
 
+    /// How many histories are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.histories.len()
+    }
+
     /// What is remembered of a history.
     pub(super) fn of(&self, history: &str) -> Memory {
         self.histories.get(history).cloned().unwrap_or_default()

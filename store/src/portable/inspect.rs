@@ -70,6 +70,11 @@ pub struct Counted {
     pub rows: u64,
 }
 
+/// The versions of SQLite and of cr-sqlite that are built in.
+pub fn versions() -> (&'static str, &'static str) {
+    (rusqlite::version(), crsqlite::CRSQLITE_VERSION)
+}
+
 /// What the file is, and what waits in it.
 ///
 /// # Errors

@@ -1,0 +1,126 @@
+//! Whether each remote can be reached, and holds what it says.
+//!
+//! Where in the flow: last, since it may take its time. Asks servers what anybody may ask, and writes into no folder.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::Findings;
+use super::places::is_writable;
+use crate::address::{Address, Chosen};
+use crate::ask::{self, Asked};
+use crate::home::{DEFAULT_REMOTE, Home};
+use crate::sync::{FolderRemote, SnapshotRemote as _};
+use crate::{Remote, Token, command};
+
+/// How far two clocks may be apart without being worth a word.
+const SKEW: Duration = Duration::from_secs(60);
+
+pub(super) fn look(home: &Home, token: &Token, findings: &mut Findings) {
+    let mut clock = None;
+    for name in home.config.remotes.keys() {
+        one(&format!("remote {name}"), Chosen::find(home, Some(name)), token, findings, &mut clock);
+    }
+    if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
+        one("remote", Chosen::find(home, None), token, findings, &mut clock);
+    }
+    match clock {
+        None => findings.ok("clock", "no server told its time, so this machine's was not compared"),
+        Some(apart) if apart > SKEW => {
+            let says = format!("this machine's clock and a server's are {} s apart", apart.as_secs());
+            findings.warn("clock", says, "set the clock: times in logs and of pushes are wrong, and TLS may fail");
+        }
+        Some(_) => findings.ok("clock", "agrees with a server's"),
+    }
+}
+
+fn one(
+    check: &str,
+    chosen: Result<Chosen, crate::address::AddressError>,
+    token: &Token,
+    findings: &mut Findings,
+    clock: &mut Option<Duration>,
+) {
+    match chosen.map(|chosen| (chosen.name, chosen.address)) {
+        Err(error) => {
+            let remedy = "take it away with `greenlight remote remove`, and add it again";
+            findings.problem(check, error.to_string(), remedy);
+        }
+        Ok((name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),
+        Ok((_, Address::Live(remote))) => server(check, &remote, token, findings, clock),
+    }
+}
+
+fn folder(check: &str, path: &Path, is_named: bool, findings: &mut Findings) {
+    let shown = path.display();
+    if !path.exists() {
+        if is_named {
+            let remedy = "mount it, or plug it in; the first push makes it where it is meant to be new";
+            findings.warn(check, format!("the folder {shown} is not there"), remedy);
+        } else {
+            findings.ok(check, format!("none is named; {shown} is made by the first push"));
+        }
+        return;
+    }
+    let remote = FolderRemote::new(path);
+    let meta = match remote.meta() {
+        Err(error) => return findings.problem(check, error.to_string(), "look at what is in the folder"),
+        Ok(meta) => meta,
+    };
+    let holds = match &meta {
+        None => "holds nothing yet".to_owned(),
+        Some(meta) => match remote.lengths(meta) {
+            Ok((found, expected)) if found == expected => format!("holds generation {}", meta.generation),
+            Ok((found, expected)) => {
+                let says = format!("the snapshot in {shown} has {found} bytes, and its meta says {expected}");
+                let remedy = "it is being written or copied; if that stays so, push again from a machine with the data";
+                return findings.problem(check, says, remedy);
+            }
+            Err(error) => {
+                let says = format!("the snapshot in {shown} can't be read: {error}");
+                return findings.problem(check, says, "push again from a machine that has the data");
+            }
+        },
+    };
+    if is_writable(path) {
+        findings.ok(check, format!("the folder {shown} {holds}"));
+    } else {
+        let remedy = "pulls work; for pushes give yourself the right to write there";
+        findings.warn(check, format!("the folder {shown} {holds}, and can't be written"), remedy);
+    }
+}
+
+fn server(check: &str, remote: &Remote, token: &Token, findings: &mut Findings, clock: &mut Option<Duration>) {
+    let shown = remote.shown();
+    let asked = token.read().and_then(|token| Ok(command::runtime()?.block_on(ask::database(remote, &token))));
+    let (asked, date) = match asked {
+        Ok(answer) => answer,
+        Err(error) => return findings.problem(check, error.to_string(), "mend that first"),
+    };
+    if let Some(date) = date {
+        let apart = date.duration_since(SystemTime::now()).unwrap_or_else(|error| error.duration());
+        *clock = (*clock).max(Some(apart));
+    }
+    match asked {
+        Asked::Meta(meta) => {
+            let says = format!("{shown} is well: schema {} {}", meta.schema_name, meta.schema_version);
+            findings.ok(check, format!("{says}, version {}", meta.head));
+        }
+        Asked::Unknown => {
+            let remedy = "the first sync makes it where the server allows that; else see the name";
+            findings.warn(check, format!("{shown} answers, and knows no database of this name"), remedy);
+        }
+        Asked::Refused(why) => {
+            let remedy = "name the file of your token with --token-file, or set GREENLIGHT_TOKEN";
+            findings.problem(check, format!("{shown} does not let this client in: {why}"), remedy);
+        }
+        Asked::Unwell(why) => {
+            let remedy = "tell whoever keeps the server; what is written here is kept";
+            findings.problem(check, format!("{shown} answers, and can't serve this database: {why}"), remedy);
+        }
+        Asked::Unreachable(why) => {
+            let remedy = "see the network and the address; what is written here is kept, and sent later";
+            findings.warn(check, format!("{shown} is not reachable: {why}"), remedy);
+        }
+    }
+}
