@@ -12,6 +12,20 @@ use crate::home::HomeFlags;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::serve::ServeArguments;
 
+/// How `sync now` ends.
+const NOW_CODES: &str = "Exit codes: 0 in step, 1 error, 2 wrong arguments, 3 refused or incompatible, 4 no connection, \
+                         5 stuck: it needs somebody";
+/// How `sync status` ends.
+const STATUS_CODES: &str = "Exit codes: 0 equal, 1 error, 2 wrong arguments, 3 foreign, refused or incompatible, \
+                            4 no connection, 6 behind, 7 ahead, 8 diverged, 9 busy";
+/// How `sync push` and `sync pull` end.
+const PUSH_CODES: &str = "Exit codes: 0 done or in step, 1 error, 2 wrong arguments, 3 refused, 6 behind, 8 diverged, \
+                          9 busy; with a server as of `now`";
+/// How `sync watch` ends.
+const WATCH_CODES: &str = "Exit codes: 0 interrupted, 1 error, 2 wrong arguments";
+/// How `doctor` ends.
+const DOCTOR_CODES: &str = "Exit codes: 0 no problem, 1 a problem or an error, 2 wrong arguments";
+
 /// How long a connection is tried for, unless said otherwise.
 pub const CONNECT_SECONDS: u32 = 20;
 
@@ -42,8 +56,8 @@ pub enum Command {
     Bundle(BundleCommand),
     /// Be a server: hold databases in the home's `data` folder, which others keep in step with.
     Serve(Box<ServeArguments>),
-    /// Say what is well and what is not, and what helps; changes nothing. Exit codes: 0 no problem, 1 a problem or an
-    /// error, 2 wrong arguments.
+    /// Say what is well and what is not, and what helps; changes nothing.
+    #[command(after_help = DOCTOR_CODES)]
     Doctor(Box<DoctorArguments>),
     /// Print what a shell needs to complete commands: `source <(greenlight completions bash)`.
     Completions(CompletionsArguments),
@@ -157,8 +171,8 @@ pub enum RowsChoice {
 /// The ways to sync.
 #[derive(Debug, Subcommand)]
 pub enum SyncCommand {
-    /// Exchange what is new both ways, then end. Exit codes: 0 in step, 1 error, 2 wrong arguments, 3 refused or
-    /// incompatible, 4 no connection, 5 stuck.
+    /// Exchange what is new both ways, then end.
+    #[command(after_help = NOW_CODES)]
     Now {
         /// Which database and which server.
         #[command(flatten)]
@@ -170,15 +184,17 @@ pub enum SyncCommand {
         #[arg(long)]
         json: bool,
     },
-    /// How the local database and a folder stand to each other. Exit codes: 0 equal, 1 error, 2 wrong arguments,
-    /// 3 foreign or refused, 6 behind, 7 ahead, 8 diverged, 9 busy.
+    /// How the local database and a remote stand to each other; changes nothing.
+    #[command(after_help = STATUS_CODES)]
     Status(Box<SnapshotArguments>),
-    /// Make a folder hold what is here; with a server: as `now`. Exit codes: 0 done or in step, 1 error, 2 wrong
-    /// arguments, 3 refused, 6 behind, 8 diverged, 9 busy.
+    /// Make a folder hold what is here; with a server: as `now`.
+    #[command(after_help = PUSH_CODES)]
     Push(Box<SnapshotArguments>),
-    /// Make the local database hold what a folder holds; with a server: as `now`. Exit codes: as of `push`.
+    /// Make the local database hold what a folder holds; with a server: as `now`.
+    #[command(after_help = PUSH_CODES)]
     Pull(Box<PullArguments>),
-    /// Stay connected and keep both in step until interrupted. Exit codes: 0 interrupted, 1 error, 2 wrong arguments.
+    /// Stay connected and keep both in step until interrupted.
+    #[command(after_help = WATCH_CODES)]
     Watch {
         /// Which database and which server.
         #[command(flatten)]

@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -138,10 +139,17 @@ pub fn commands(root: &Command) -> Vec<(String, &Command)> {
 /// One page: clap's, and the exit codes.
 fn page(name: &str, command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    let man = Man::new(command.clone()).title(name).source(concat!("greenlight ", env!("CARGO_PKG_VERSION")));
+    let own = command.get_after_help().map(ToString::to_string);
+    let command = command.clone().after_help(Resettable::Reset);
+    let man = Man::new(command).title(name).source(concat!("greenlight ", env!("CARGO_PKG_VERSION")));
     man.render(&mut page)?;
     let mut codes = Roff::new();
     codes.control("SH", ["EXIT STATUS"]);
+    if let Some(own) = own {
+        codes.text([roman(own.replacen("Exit codes:", "Of this command:", 1))]);
+        codes.control("PP", []);
+        codes.text([roman("Of all:")]);
+    }
     for (code, means) in EXIT_CODES {
         codes.control("TP", ["4"]);
         codes.text([bold(code.to_string())]);

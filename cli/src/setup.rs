@@ -200,7 +200,7 @@ fn list(home: &Home, json: bool) -> Result<(), SetupError> {
         }
     }
     if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
-        println!("Where none is named: {}", home.sync_remote().display());
+        println!("Where a command names none, it is the folder {}.", home.sync_remote().display());
     }
     Ok(())
 }

@@ -69,6 +69,9 @@ fn every_command_has_its_page_with_its_sections() {
     let Ok(groff) = Command::new("groff").args(["-man", "-ww", "-Tutf8"]).arg(&page).output() else { return };
     assert_eq!(String::from_utf8_lossy(&groff.stderr), "");
     let shown = String::from_utf8_lossy(&groff.stdout).into_owned();
+    // It spreads the words over the line.
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("Of this command: 0 done"), "{shown}");
     for (code, means) in EXIT_CODES {
         let first = means.split(' ').next().unwrap();
         assert!(shown.contains(&code.to_string()) && shown.contains(first), "{code} {means}");
