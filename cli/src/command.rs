@@ -160,8 +160,13 @@ fn live(chosen: Chosen, is_given: bool) -> Result<Remote, ClientError> {
     }
 }
 
-/// Opens a database, brought to the schema where one is given, and then created where it is not there.
+/// Opens a database, brought to the schema where one is given, and then created where it is not there, with its folder.
 pub(crate) fn open(db: &Path, schema: Option<&Schema>) -> Result<ClientDatabase, ClientError> {
+    if let Some(folder) = db.parent()
+        && schema.is_some()
+    {
+        std::fs::create_dir_all(folder).map_err(|source| ClientError::Folder { folder: folder.to_owned(), source })?;
+    }
     let options = options(Location::File(db.to_owned()))?;
     let opened = match schema {
         None if !db.exists() => return Err(ClientError::NoDatabase(db.to_owned())),

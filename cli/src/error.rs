@@ -59,6 +59,14 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// The database's folder can't be made.
+    #[error("the folder {} can't be made for the database: {source}", folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The database can't be opened.
     #[error("the database {} can't be opened: {source}", file.display())]
     Database {

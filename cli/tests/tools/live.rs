@@ -51,6 +51,21 @@ fn it_tells_what_a_sync_would_do_and_changes_nothing() {
 }
 
 #[test]
+fn a_first_sync_makes_the_home_where_it_knows_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = home(folder.path(), "server").serve(&["--listen", "127.0.0.1:0"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    in_step(&alice);
+    let bob = home(folder.path(), "bob");
+    let schema = bob.file("shop.sql", crate::fixture::SCHEMA);
+    assert!(bob.ends(&["sync", "now", "--remote", &server.url("shop")], 1).contains("--schema"));
+    assert!(!bob.folder.exists());
+    bob.ok(&["sync", "now", "--remote", &server.url("shop"), "--schema", &schema]);
+    assert_eq!(bob.books(), ["Emma"]);
+}
+
+#[test]
 fn a_server_that_does_not_let_one_in_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let owner = home(folder.path(), "server");
