@@ -7,8 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
 
@@ -20,6 +21,21 @@ const COLUMNS: usize = 100;
 struct Session {
     folder: tempfile::TempDir,
     lines: Vec<Line>,
+    /// The real address of the server, where there is one.
+    server: Option<String>,
+}
+
+/// The server's address in a picture: the one that it has where none is named.
+const SERVER: &str = "127.0.0.1:8080";
+
+/// A server that ends with this.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 /// What is seen.
@@ -37,8 +53,10 @@ impl Session {
         for name in ["ada", "ben", "stick"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        std::fs::write(folder.path().join("ada/notes.sql"), SCHEMA).unwrap();
-        Self { folder, lines: Vec::new() }
+        for place in ["ada/notes.sql", "ben/notes.sql"] {
+            std::fs::write(folder.path().join(place), SCHEMA).unwrap();
+        }
+        Self { folder, lines: Vec::new(), server: None }
     }
 
     fn home(&self, who: &str) -> PathBuf {
@@ -51,21 +69,49 @@ impl Session {
 
     /// Types a command, and takes down what it says.
     fn types(&mut self, who: &'static str, typed: &str) {
-        let mut words = typed.split(' ');
-        assert_eq!(words.next(), Some("greenlight"));
-        let output = Command::new(env!("CARGO_BIN_EXE_greenlight"))
-            .args(words.map(|word| self.real(word)))
-            .current_dir(self.home(who))
-            .env_clear()
-            .env("HOME", self.home(who))
-            .output()
-            .unwrap();
+        let output = self.command(who, typed).output().unwrap();
         self.lines.push(Line::Typed(who, typed.to_owned()));
         let text = [output.stdout, output.stderr].concat();
-        for line in String::from_utf8(text).unwrap().lines() {
-            let shown = self.shown(line);
-            self.lines.push(Line::Said(shown));
+        // On a terminal the states of a sync are drawn over each other and are gone at its end.
+        for line in String::from_utf8(text).unwrap().lines().filter(|line| !line.contains("Remote DB")) {
+            self.says(line);
         }
+    }
+
+    fn command(&self, who: &str, typed: &str) -> Command {
+        let mut words = typed.split(' ');
+        assert_eq!(words.next(), Some("greenlight"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.args(words.map(|word| self.real(word)));
+        command.current_dir(self.home(who)).env_clear().env("HOME", self.home(who));
+        command
+    }
+
+    fn says(&mut self, line: &str) {
+        let shown = self.shown(line);
+        self.lines.push(Line::Said(shown));
+    }
+
+    /// Starts a server, on a free port, and takes down what it says until it waits.
+    fn serves(&mut self, who: &'static str) -> Serving {
+        let schemas = self.home(who).join(".greenlight/schemas");
+        std::fs::create_dir_all(&schemas).unwrap();
+        std::fs::write(schemas.join("notes.sql"), SCHEMA).unwrap();
+        let mut command = self.command(who, "greenlight serve --listen 127.0.0.1:0");
+        let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        self.lines.push(Line::Typed(who, "greenlight serve".to_owned()));
+        for line in BufReader::new(serving.0.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                self.server = Some(address.to_owned());
+            }
+            self.says(&line);
+            // The last of its lines.
+            if line.contains("To let other machines in") {
+                break;
+            }
+        }
+        serving
     }
 
     /// What an app of theirs does.
@@ -85,12 +131,19 @@ impl Session {
     fn shown(&self, text: &str) -> String {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let root = self.folder.path().display().to_string();
+        let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
+        let text = match &self.server {
+            Some(server) => text.replace(&format!(":{}", port(server)), &format!(":{}", port(SERVER))),
+            None => text.to_owned(),
+        };
         text.replace(&format!("{root}/stick"), "/media/stick")
-            .replace(&root, "/home")
+            .replace(&format!("{root}/ada"), "~")
+            .replace(&format!("{root}/ben"), "~")
             .replace(&format!("by {machine}"), "by laptop")
     }
 
     fn real(&self, word: &str) -> String {
+        let word = self.server.as_ref().map_or_else(|| word.to_owned(), |server| word.replace(SERVER, server));
         word.replace("/media/stick", &self.home("stick").display().to_string())
     }
 }
@@ -200,4 +253,28 @@ fn two_laptops_over_a_folder() {
     session.types("ada", "greenlight sync pull");
     assert_eq!((session.notes("ada"), session.notes("ben")), (3, 3));
     hold(&session, "folder.svg", "Two laptops keep a database in step over a stick");
+}
+
+#[test]
+fn two_homes_over_a_server() {
+    let mut session = Session::new();
+    session.comment("A server for a try, on this machine; docs/server.md puts one on the internet");
+    let _server = session.serves("ada");
+    session.comment("Ada's home, in another terminal");
+    session.types("ada", "greenlight init --schema notes.sql");
+    session.types("ada", "greenlight remote add default ws://127.0.0.1:8080/notes");
+    session.writes("ada", "Buy milk");
+    session.types("ada", "greenlight sync now");
+    session.comment("Ben's");
+    session.types("ben", "greenlight remote add default ws://127.0.0.1:8080/notes");
+    session.types("ben", "greenlight sync now --schema notes.sql");
+    session.comment("Both write: the server merges");
+    session.writes("ada", "Buy bread");
+    session.writes("ben", "Call Carol");
+    session.types("ada", "greenlight sync now");
+    session.types("ben", "greenlight sync status");
+    session.types("ben", "greenlight sync now");
+    session.types("ada", "greenlight sync now");
+    assert_eq!((session.notes("ada"), session.notes("ben")), (3, 3));
+    hold(&session, "server.svg", "Two homes keep a database in step over a server");
 }
