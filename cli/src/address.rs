@@ -1,4 +1,4 @@
-//! What a remote's address means: a folder, or a server.
+//! What a remote's address means: a folder, a bucket, or a server.
 //!
 //! Where in the flow: between what a person names and the remote that is used. Never touches what it names.
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::config::RemoteConfig;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute};
-use crate::sync::{Packing, Passphrase};
+use crate::sync::{Packing, Passphrase, S3Place, S3PlaceError};
 use crate::{ClientError, Remote};
 
 /// Where a remote is, and so of which kind it is.
@@ -17,6 +17,8 @@ use crate::{ClientError, Remote};
 pub enum Address {
     /// A folder: a stick, a drive that something else keeps in step, a mount. Absolute.
     Folder(PathBuf),
+    /// A place in a bucket of an object store.
+    S3(S3Place),
     /// A database of a server.
     Live(Remote),
 }
@@ -36,7 +38,7 @@ pub struct Chosen {
 #[derive(Debug, Error)]
 pub enum AddressError {
     /// A kind that is planned.
-    #[error("{kind} remotes are not there yet (`{address}`); use a folder, or a server (ws://, wss://)")]
+    #[error("{kind} remotes are not there yet (`{address}`); use a folder, a bucket (s3://), or a server (wss://)")]
     NotYet {
         /// What is planned.
         kind: &'static str,
@@ -44,7 +46,7 @@ pub enum AddressError {
         address: String,
     },
     /// A kind that nobody knows.
-    #[error("`{0}` is no kind of remote; use a path, folder:PATH, ws:// or wss://")]
+    #[error("`{0}` is no kind of remote; use a path, folder:PATH, s3://, ws:// or wss://")]
     Kind(String),
     /// A word that is no name.
     #[error(
@@ -53,13 +55,19 @@ pub enum AddressError {
     Name(String),
     /// A server that is told how to pack.
     #[error(
-        "{0} is a server, which holds no snapshot: compression and encryption are for folders. Take these keys away; what \
+        "{0} is a server, which holds no snapshot: compression and encryption are for folders and buckets. Take these keys away; what \
          travels to a server is encrypted by wss://"
     )]
     PackedServer(String),
     /// A folder without a path.
     #[error("an empty path is no remote")]
     Empty,
+    /// What only a bucket has a use for.
+    #[error("{0} is no bucket: `endpoint`, `region` and `allow_http` are for s3://. Take these keys away")]
+    NoBucket(String),
+    /// A bucket's address.
+    #[error(transparent)]
+    S3(#[from] S3PlaceError),
     /// A server's address.
     #[error(transparent)]
     Live(#[from] ClientError),
@@ -83,7 +91,7 @@ impl Address {
         }
         match text.split_once("://") {
             Some(("ws" | "wss" | "http" | "https", _)) => Ok(Self::Live(Remote::parse(text)?)),
-            Some(("s3", _)) => Err(AddressError::NotYet { kind: "s3", address: text.to_owned() }),
+            Some(("s3", _)) => Ok(Self::S3(S3Place::parse(text)?)),
             Some(("ssh", _)) => Err(AddressError::NotYet { kind: "ssh", address: text.to_owned() }),
             Some(_) => Err(AddressError::Kind(text.to_owned())),
             None => folder(text),
@@ -94,6 +102,7 @@ impl Address {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Folder(_) => "folder",
+            Self::S3(_) => "s3",
             Self::Live(_) => "server",
         }
     }
@@ -103,6 +112,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => path.display().fmt(f),
+            Self::S3(place) => place.fmt(f),
             Self::Live(remote) => f.write_str(remote.shown()),
         }
     }
@@ -138,7 +148,17 @@ impl Chosen {
     /// # Errors
     /// [`AddressError`].
     pub fn configured(name: &str, remote: &RemoteConfig, beside: &Path) -> Result<Self, AddressError> {
-        let address = Address::parse(&remote.address, beside)?;
+        let mut address = Address::parse(&remote.address, beside)?;
+        let RemoteConfig { endpoint, region, allow_http, .. } = remote;
+        match &mut address {
+            Address::S3(place) => {
+                (place.endpoint, place.region, place.allow_http) = (endpoint.clone(), region.clone(), *allow_http);
+            }
+            other if endpoint.is_some() || region.is_some() || *allow_http => {
+                return Err(AddressError::NoBucket(other.to_string()));
+            }
+            _ => {}
+        }
         if matches!(address, Address::Live(_)) && remote.packs() {
             return Err(AddressError::PackedServer(address.to_string()));
         }
@@ -162,8 +182,10 @@ mod tests {
         assert_eq!(parse("folder:/media/usb").unwrap(), Address::Folder("/media/usb".into()));
         let live = parse("wss://sync.example.com/shop").unwrap();
         assert_eq!((live.kind(), live.to_string().as_str()), ("server", "wss://sync.example.com/shop"));
+        let bucket = parse("s3://bucket/shop").unwrap();
+        assert_eq!((bucket.kind(), bucket.to_string().as_str()), ("s3", "s3://bucket/shop"));
         for (text, why) in [
-            ("s3://bucket/shop", "s3 remotes are not there yet"),
+            ("s3://B/shop", "is no place in a bucket"),
             ("ssh://host/shop", "ssh remotes are not there yet"),
             ("ftp://host/shop", "is no kind of remote"),
             ("ws://host", "database's name"),

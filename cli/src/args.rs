@@ -19,8 +19,8 @@ const NOW_CODES: &str = "Exit codes: 0 in step, 1 error, 2 wrong arguments, 3 re
 const STATUS_CODES: &str = "Exit codes: 0 equal, 1 error, 2 wrong arguments, 3 foreign, refused or incompatible, \
                             4 no connection, 6 behind, 7 ahead, 8 diverged, 9 busy";
 /// How `sync push` and `sync pull` end.
-const PUSH_CODES: &str = "Exit codes: 0 done or in step, 1 error, 2 wrong arguments, 3 refused, 6 behind, 8 diverged, \
-                          9 busy; with a server as of `now`";
+const PUSH_CODES: &str = "Exit codes: 0 done or in step, 1 error, 2 wrong arguments, 3 refused, 4 no connection, \
+                          6 behind, 8 diverged, 9 busy; with a server as of `now`";
 /// How `sync watch` ends.
 const WATCH_CODES: &str = "Exit codes: 0 interrupted, 1 error, 2 wrong arguments";
 /// How `doctor` ends.
@@ -29,7 +29,7 @@ const DOCTOR_CODES: &str = "Exit codes: 0 no problem, 1 a problem or an error, 2
 /// How long a connection is tried for, unless said otherwise.
 pub const CONNECT_SECONDS: u32 = 20;
 
-/// Keeps a local SQLite database in step with Greenlight servers and with folders that travel.
+/// Keeps a local SQLite database in step with Greenlight servers, and with folders and buckets that hold snapshots.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, max_term_width = 100)]
 pub struct Arguments {
@@ -48,7 +48,8 @@ pub enum Command {
     /// Give remotes names.
     #[command(subcommand)]
     Remote(RemoteCommand),
-    /// Bring a local database and a remote in step: a server, which merges, or a folder, which holds one snapshot.
+    /// Bring a local database and a remote in step: a server, which merges, or a folder or
+    /// bucket, which holds one snapshot.
     #[command(subcommand)]
     Sync(SyncCommand),
     /// Look at what a Nuke and Resync saved, and write it into a database again.
@@ -187,10 +188,10 @@ pub enum SyncCommand {
     /// How the local database and a remote stand to each other; changes nothing.
     #[command(after_help = STATUS_CODES)]
     Status(Box<SnapshotArguments>),
-    /// Make a folder hold what is here; with a server: as `now`.
+    /// Make a folder or bucket hold what is here; with a server: as `now`.
     #[command(after_help = PUSH_CODES)]
     Push(Box<SnapshotArguments>),
-    /// Make the local database hold what a folder holds; with a server: as `now`.
+    /// Make the local database hold what a folder or bucket holds; with a server: as `now`.
     #[command(after_help = PUSH_CODES)]
     Pull(Box<PullArguments>),
     /// Stay connected and keep both in step until interrupted.

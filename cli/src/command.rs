@@ -156,7 +156,7 @@ fn live(chosen: Chosen, is_given: bool) -> Result<Remote, ClientError> {
     match chosen.address {
         Address::Live(remote) => Ok(remote),
         Address::Folder(_) if !is_given && chosen.name.is_none() => Err(ClientError::NoServer),
-        Address::Folder(folder) => Err(ClientError::NotLive(folder)),
+        other => Err(ClientError::NotLive(other.to_string())),
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Config {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// A path or folder:PATH; ws://HOST/DATABASE or wss://HOST/DATABASE.
+    /// A path or folder:PATH; s3://BUCKET/PREFIX; ws://HOST/DATABASE or wss://HOST/DATABASE.
     pub address: String,
     /// How a push compresses the snapshot [default: as the one that is there].
     #[arg(long)]
@@ -58,6 +58,16 @@ pub struct RemoteConfig {
     /// A file that holds the passphrase; else the environment variable GREENLIGHT_PASSPHRASE.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// Where a bucket's storage is, as https://HOST [default: AWS_ENDPOINT_URL, else Amazon's].
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// A bucket's region [default: AWS_REGION, else us-east-1].
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Take an endpoint that is http://, without TLS: in a network of your own alone.
+    #[arg(long)]
+    #[serde(default)]
+    pub allow_http: bool,
 }
 
 impl RemoteConfig {
@@ -72,12 +82,17 @@ impl RemoteConfig {
             ("compression", self.compression.map(word)),
             ("encryption", self.encryption.map(word)),
             ("passphrase_file", self.passphrase_file.as_ref().map(|file| file.display().to_string())),
+            ("endpoint", self.endpoint.clone()),
+            ("region", self.region.clone()),
         ];
         let mut table = Table::new();
         for (key, said) in keys {
             if let Some(said) = said {
                 table[key] = value(said);
             }
+        }
+        if self.allow_http {
+            table["allow_http"] = value(true);
         }
         table
     }
@@ -235,17 +250,20 @@ mod tests {
             "# mine\nproject = \"notes\" # for work\n\n[remotes.usb] # the red one\naddress = \"/media/usb\"\n";
         std::fs::write(&file, written).unwrap();
         let office = RemoteConfig {
-            address: "/media/office".to_owned(),
+            address: "s3://bucket/office".to_owned(),
             compression: Some(Compression::Zstd),
             encryption: Some(Encryption::Age),
             passphrase_file: Some("/secret/phrase".into()),
+            endpoint: Some("http://127.0.0.1:9000".to_owned()),
+            region: Some("eu-central-1".to_owned()),
+            allow_http: true,
         };
         Config::add_remote(&file, "office", &office).unwrap();
         let config = Config::read(&file, true).unwrap();
         assert_eq!(config.remotes["office"], office);
         assert_eq!(config.remotes["usb"].address, "/media/usb");
         assert!(std::fs::read_to_string(&file).unwrap().starts_with(written));
-        assert_eq!(Config::remove_remote(&file, "office").unwrap(), "/media/office");
+        assert_eq!(Config::remove_remote(&file, "office").unwrap(), "s3://bucket/office");
         assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), written.trim_end());
     }
 

@@ -84,12 +84,12 @@ pub enum ClientError {
     /// The remote is a server.
     #[error("{0}")]
     Live(String),
-    /// The remote is a folder.
+    /// The remote holds snapshots.
     #[error(
-        "the remote {} is a folder, which `now` and `watch` can't speak with; use `greenlight sync push` and `pull`, or \
-         name a server with --remote, as in wss://sync.example.com/shop", .0.display()
+        "the remote {0} holds a snapshot, which `now` and `watch` can't speak with; use `greenlight sync push` and `pull`, \
+         or name a server with --remote, as in wss://sync.example.com/shop"
     )]
-    NotLive(PathBuf),
+    NotLive(String),
     /// No remote is named or configured.
     #[error(
         "there is no server to sync with: `greenlight remote add default wss://HOST/DATABASE` names one for good, --remote \

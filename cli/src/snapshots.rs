@@ -41,6 +41,7 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
     let chosen = Chosen::find(&home, arguments.place.remote.as_deref())?;
     let remote = match chosen.address {
         Address::Folder(folder) => Place::Folder(folder),
+        Address::S3(place) => Place::S3(place),
         Address::Live(remote) => return live(action, arguments, home, remote),
     };
     let schema = arguments.place.schema.as_deref().map(read_schema).transpose()?;

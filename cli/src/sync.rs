@@ -3,8 +3,8 @@
 //! Where in the flow: above the remotes. Two families of remotes exist and share nothing but their address:
 //!
 //! * A [`SnapshotRemote`] holds one whole database and what is to be known of it, and answers three things: what is
-//!   there, give it to me, put this in its place if what is there is still what I saw. A folder is one; an object store
-//!   fits the same three.
+//!   there, give it to me, put this in its place if what is there is still what I saw. A folder is one, a bucket of an
+//!   object store another; how a snapshot is packed there is one layer above both.
 //! * A live remote speaks the protocol and always merges, so that there is nothing to compare and nothing to force:
 //!   [`Client`](crate::Client) brings both in step.
 //!
@@ -21,6 +21,7 @@ mod packing;
 mod pull;
 mod push;
 mod report;
+mod s3;
 mod turn;
 
 use std::fmt;
@@ -36,6 +37,7 @@ pub(crate) use self::lock::{Found as FoundLock, look as look_at_lock, machine};
 pub use self::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
 pub use self::packing::{Compression, Encryption, PASSPHRASE_VARIABLE, Packing, Passphrase};
 pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};
+pub use self::s3::{S3Place, S3PlaceError, S3Remote};
 
 use self::judge::Known;
 use self::meta::{Exchanged, LocalMeta};
@@ -78,12 +80,15 @@ pub struct SyncConfig {
 pub enum Place {
     /// A folder.
     Folder(PathBuf),
+    /// A bucket of an object store.
+    S3(S3Place),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => path.display().fmt(f),
+            Self::S3(place) => place.fmt(f),
         }
     }
 }
@@ -91,8 +96,9 @@ impl fmt::Display for Place {
 impl SyncConfig {
     /// The remote, through the layer that packs.
     fn open(&self) -> Result<PackedRemote, SyncError> {
-        let inner = match &self.remote {
+        let inner: Box<dyn SnapshotRemote> = match &self.remote {
             Place::Folder(folder) => Box::new(FolderRemote::new(folder)),
+            Place::S3(place) => Box::new(S3Remote::new(place)?),
         };
         Ok(PackedRemote::new(inner, self.packing.clone()))
     }

@@ -112,7 +112,7 @@ fn remotes_have_names() {
     for (words, why) in [
         (["add", "usb", "/other"], "already"),
         (["add", "../x", "/other"], "can't be a remote's name"),
-        (["add", "cloud", "s3://bucket/shop"], "not there yet"),
+        (["add", "cloud", "s3://B/shop"], "no place in a bucket"),
         (["add", "far", "ssh://host/shop"], "not there yet"),
     ] {
         let refused = run(&[&["remote"], &words[..]].concat());
@@ -146,7 +146,7 @@ fn a_sync_with_a_server_takes_its_remote_from_the_home_and_refuses_a_folder() {
     assert!(said(&refused).contains("greenlight remote add default wss://"), "{}", said(&refused));
     let refused = run(&["sync", "now", "--remote", "./usb"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(said(&refused).contains("usb is a folder"), "{}", said(&refused));
+    assert!(said(&refused).contains("usb holds a snapshot"), "{}", said(&refused));
     assert!(said(&run(&["sync", "now", "--remote", "usb"])).contains("no remote named `usb`"));
     run(&["remote", "add", "default", "ws://127.0.0.1:1/shop"]);
     assert!(said(&run(&["sync", "now"])).contains("there is no database"));

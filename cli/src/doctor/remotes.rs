@@ -10,11 +10,14 @@ use super::places::is_writable;
 use crate::address::{Address, Chosen};
 use crate::ask::{self, Asked};
 use crate::home::{DEFAULT_REMOTE, Home};
-use crate::sync::{FolderRemote, SnapshotRemote as _};
+use crate::sync::{FolderRemote, S3Place, S3Remote, SnapshotRemote as _};
 use crate::{Remote, Token, command};
 
 /// How far two clocks may be apart without being worth a word.
 const SKEW: Duration = Duration::from_secs(60);
+
+/// How a sync ends that meets nobody.
+const NO_CONNECTION: u8 = 4;
 
 pub(super) fn look(home: &Home, token: &Token, findings: &mut Findings) {
     let mut clock = None;
@@ -47,6 +50,7 @@ fn one(
             findings.problem(check, error.to_string(), remedy);
         }
         Ok((name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),
+        Ok((_, Address::S3(place))) => bucket(check, &place, findings),
         Ok((_, Address::Live(remote))) => server(check, &remote, token, findings, clock),
     }
 }
@@ -87,6 +91,18 @@ fn folder(check: &str, path: &Path, is_named: bool, findings: &mut Findings) {
     } else {
         let remedy = "pulls work; for pushes give yourself the right to write there";
         findings.warn(check, format!("the folder {shown} {holds}, and can't be written"), remedy);
+    }
+}
+
+fn bucket(check: &str, place: &S3Place, findings: &mut Findings) {
+    match S3Remote::new(place).and_then(|remote| Ok((remote.shown(), remote.meta()?))) {
+        Ok((shown, None)) => findings.ok(check, format!("{shown} answers, and holds nothing yet")),
+        Ok((shown, Some(meta))) => findings.ok(check, format!("{shown} holds generation {}", meta.generation)),
+        Err(error) if error.exit_code() == NO_CONNECTION => {
+            let remedy = "see the network and the endpoint; what is written here is kept, and pushed later";
+            findings.warn(check, error.to_string(), remedy);
+        }
+        Err(error) => findings.problem(check, error.to_string(), "see the address, the endpoint and the credentials"),
     }
 }
 

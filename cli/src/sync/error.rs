@@ -168,6 +168,44 @@ pub enum SyncError {
         /// Why.
         source: io::Error,
     },
+    /// A storage that can't be used.
+    #[error("{remote} can't be used: {why}. What was there is there")]
+    S3 {
+        /// The remote.
+        remote: String,
+        /// Why.
+        why: String,
+    },
+    /// A storage that refuses who asks.
+    #[error(
+        "{remote} refuses what these credentials ask for ({why}). What was there is there. Look at AWS_ACCESS_KEY_ID, \
+         AWS_SECRET_ACCESS_KEY and what they may do in this bucket"
+    )]
+    Denied {
+        /// The remote.
+        remote: String,
+        /// Its words.
+        why: String,
+    },
+    /// A storage that does not answer.
+    #[error("{remote} can't be reached ({why}). What was there is there: look at the network and at its endpoint")]
+    Unreachable {
+        /// The remote.
+        remote: String,
+        /// What the network said.
+        why: String,
+    },
+    /// A storage that did not say whether the decisive step was done.
+    #[error(
+        "{remote} did not answer when the new snapshot was to take its place ({why}). It holds the old one or the new one, \
+         whole: `greenlight sync status` tells which"
+    )]
+    Unknown {
+        /// The remote.
+        remote: String,
+        /// What the network said.
+        why: String,
+    },
     /// The system.
     #[error("the system refused what this needs: {0}")]
     System(String),
@@ -178,9 +216,10 @@ impl SyncError {
         Self::Local { path: db.to_owned(), source }
     }
 
-    /// 3 refused, 6 behind, 8 diverged, 9 busy, 1 else.
+    /// 3 refused, 4 no connection, 6 behind, 8 diverged, 9 busy, 1 else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Unreachable { .. } | Self::Unknown { .. } => 4,
             Self::Behind { .. } => 6,
             Self::Diverged { .. } => 8,
             Self::Locked { .. } | Self::RemoteLocked { .. } | Self::Raced(_) => 9,
@@ -197,6 +236,7 @@ impl SyncError {
             | Self::Unmergeable(_)
             | Self::Snapshot { .. }
             | Self::Passphrase { .. }
+            | Self::Denied { .. }
             | Self::NewerSchema { .. }
             | Self::NewerFormat { .. } => 3,
             _ => 1,

@@ -11,15 +11,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::meta::{self, Meta, NAMES};
+use super::meta::{self, META, Meta, NAMES};
 use super::report::{Progress, Stage};
 use super::turn::Turn;
 use super::{SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
 use crate::durable;
 
-/// The meta's name.
-const META: &str = "sync-meta.json";
 /// How much is copied at a time, in bytes.
 pub(super) const PIECE_BYTES: usize = 1024 * 1024;
 

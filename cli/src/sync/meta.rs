@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SyncError;
 use super::packing::{Compression, Encryption};
+use super::s3::is_object;
 use crate::durable;
 
 /// The version of the format, in both files.
@@ -20,8 +21,10 @@ pub const FORMAT: u32 = 1;
 pub const PACKED_FORMAT: u32 = 2;
 /// The name of a snapshot that is stored as it is.
 pub(super) const DB: &str = "db.sqlite";
+/// The name of a remote's meta.
+pub(super) const META: &str = "sync-meta.json";
 /// The longest meta that is read, in bytes.
-const MAX_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 /// Histories that are remembered; the one exchanged longest ago is forgotten first.
 const MAX_HISTORIES: usize = 1_000;
 
@@ -63,6 +66,9 @@ pub struct Payload {
     pub hash: String,
     /// Its length.
     pub bytes: u64,
+    /// The object that it is, where that does not follow from the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
 }
 
 impl Meta {
@@ -103,6 +109,10 @@ impl Meta {
         // The hash becomes part of a file's name.
         if !is_hash(&meta.db_hash, 64) || !is_hash(meta.stored().0, 64) || !is_hash(&meta.history, 32) {
             return Err(unclear("a hash in it is none".to_owned()));
+        }
+        let object = meta.payload.as_ref().and_then(|payload| payload.object.as_deref());
+        if object.is_some_and(|name| !is_object(name)) {
+            return Err(unclear("the object that it names can't be a snapshot's".to_owned()));
         }
         Ok(meta)
     }

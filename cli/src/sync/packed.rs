@@ -104,7 +104,7 @@ impl SnapshotRemote for PackedRemote {
         let replaced = pack((file, &to), compression, passphrase, &mut |done, of| progress(Stage::Packing, done, of))
             .and_then(|sum| {
                 crash::point(Point::Packed);
-                let payload = Payload { compression, encryption, hash: sum.hash, bytes: sum.bytes };
+                let payload = Payload { compression, encryption, hash: sum.hash, bytes: sum.bytes, object: None };
                 let meta = Meta { format: PACKED_FORMAT, payload: Some(payload), ..meta.clone() };
                 self.inner.replace(seen, &to, &meta, progress)
             });

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use serde_json::Value;
 
+use crate::storage::{ACCESS_KEY, ADDRESS, PLACE, SECRET_KEY, Storage};
+
 /// A replica's schema.
 pub(crate) const SCHEMA: &str = "-- schema: shop 1\nCREATE TABLE book (isbn TEXT NOT NULL PRIMARY KEY, title TEXT);";
 
@@ -23,23 +25,26 @@ pub(crate) enum Kind {
     Compressed,
     /// A folder, compressed and encrypted.
     Encrypted,
+    /// A bucket.
+    Bucket,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Folder, Self::Compressed, Self::Encrypted];
+    pub(crate) const ALL: [Self; 4] = [Self::Folder, Self::Compressed, Self::Encrypted, Self::Bucket];
 
     /// The keys of the configuration.
     fn keys(self) -> &'static str {
         match self {
-            Self::Folder => "",
+            Self::Folder | Self::Bucket => "",
             Self::Compressed => "compression = \"zstd\"",
             Self::Encrypted => "compression = \"zstd\"\nencryption = \"age\"",
         }
     }
 
-    /// What is there after a push.
+    /// What is there after a push; in a bucket each name has the hash and a random number behind it.
     pub(crate) fn names(self) -> [&'static str; 2] {
         match self {
+            Self::Bucket => ["db.sqlite.HASH", "sync-meta.json"],
             Self::Folder => ["db.sqlite", "sync-meta.json"],
             Self::Compressed => ["db.sqlite.zst", "sync-meta.json"],
             Self::Encrypted => ["db.sqlite.zst.age", "sync-meta.json"],
@@ -53,6 +58,8 @@ pub(crate) struct World {
     /// Whether the databases are replicas, or plain.
     pub(crate) replicas: bool,
     pub(crate) kind: Kind,
+    /// The storage of the bucket.
+    pub(crate) storage: Option<Storage>,
 }
 
 /// One machine: a home.
@@ -70,17 +77,42 @@ impl World {
     }
 
     pub(crate) fn with(replicas: bool, kind: Kind) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), replicas, kind }
+        let folder = tempfile::tempdir().unwrap();
+        let storage = (kind == Kind::Bucket).then(|| Storage::start(folder.path()));
+        Self { folder, replicas, kind, storage }
     }
 
+    /// The folder of the remote; of a bucket's, that in which the storage keeps it.
     pub(crate) fn remote(&self) -> PathBuf {
-        self.folder.path().join("remote")
+        self.folder.path().join(if self.storage.is_some() { PLACE } else { "remote" })
+    }
+
+    /// The remote as it is told.
+    pub(crate) fn shown(&self) -> String {
+        if self.storage.is_some() { ADDRESS.to_owned() } else { self.remote().display().to_string() }
+    }
+
+    /// What is in the remote, as [`Kind::names`] has it. What a push that died left in a bucket stays there for a day.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut found = names(&self.remote());
+        if self.kind == Kind::Bucket {
+            found.retain(|name| !name.starts_with("sync-probe."));
+            for name in found.iter_mut().filter(|name| name.len() == "db.sqlite.".len() + 64 + 1 + 16) {
+                *name = "db.sqlite.HASH".to_owned();
+            }
+            found.dedup();
+        }
+        found
     }
 
     pub(crate) fn machine(&self, name: &str) -> Machine {
         let home = self.folder.path().join(name);
         let machine = Machine { home, remote: self.remote(), replicas: self.replicas, config: None };
-        if self.kind == Kind::Folder { machine } else { machine.configured(self.kind.keys()) }
+        match &self.storage {
+            Some(storage) => machine.at_storage(storage, ""),
+            None if self.kind == Kind::Folder => machine,
+            None => machine.configured(self.kind.keys()),
+        }
     }
 
     /// Alice with one book, which Bob has pulled.
@@ -100,11 +132,11 @@ pub(crate) fn each(test: impl Fn(World)) {
     }
 }
 
-/// The same over every kind of remote; where passphrases make it slow, with replicas alone.
+/// The same over every kind of remote; where passphrases or a server make it slow, with replicas alone.
 pub(crate) fn everywhere(test: impl Fn(World)) {
     for kind in Kind::ALL {
         for replicas in [false, true] {
-            if replicas || kind != Kind::Encrypted {
+            if replicas || !matches!(kind, Kind::Encrypted | Kind::Bucket) {
                 test(World::with(replicas, kind));
             }
         }
@@ -114,9 +146,19 @@ pub(crate) fn everywhere(test: impl Fn(World)) {
 impl Machine {
     /// With a configuration that names the remote, and says this of it.
     pub(crate) fn configured(self, keys: &str) -> Self {
+        let address = self.remote.display().to_string();
+        self.named(&address, keys)
+    }
+
+    /// The same for a bucket.
+    pub(crate) fn at_storage(self, storage: &Storage, keys: &str) -> Self {
+        let keys = format!("endpoint = '{}'\nallow_http = true\n{keys}", storage.endpoint);
+        self.named(ADDRESS, &keys)
+    }
+
+    pub(crate) fn named(self, address: &str, keys: &str) -> Self {
         let file = self.home.with_added_extension("toml");
-        let text = format!("[remotes.shared]\naddress = '{}'\n{keys}\n", self.remote.display());
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, format!("[remotes.shared]\naddress = '{address}'\n{keys}\n")).unwrap();
         Self { config: Some(file), ..self }
     }
 
@@ -133,7 +175,9 @@ impl Machine {
             Some(config) => command
                 .env("GREENLIGHT_CLIENT_CONFIG", config)
                 .env("GREENLIGHT_SYNC_REMOTE", "shared")
-                .env(greenlight_cli::sync::PASSPHRASE_VARIABLE, PASSPHRASE),
+                .env(greenlight_cli::sync::PASSPHRASE_VARIABLE, PASSPHRASE)
+                .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+                .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         };
         command
     }

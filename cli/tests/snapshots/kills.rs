@@ -32,15 +32,28 @@ fn is_of(point: Point) -> (bool, bool, bool) {
 /// points at which packing matters are enough.
 fn at_each(pushing: bool, test: impl Fn(Point, World)) {
     let points = || Point::ALL.iter().copied().filter(|point| if pushing { is_of(*point).0 } else { is_of(*point).1 });
-    for (kind, replicas) in
-        [(Kind::Folder, false), (Kind::Folder, true), (Kind::Compressed, true), (Kind::Encrypted, true)]
-    {
+    let kinds = Kind::ALL.map(|kind| (kind, true));
+    for (kind, replicas) in std::iter::once((Kind::Folder, false)).chain(kinds) {
         for point in points() {
             let of_packing = matches!(point, Point::Packed | Point::PackedFetched);
+            let is_at_remote = matches!(
+                point,
+                Point::RemoteHalf
+                    | Point::RemoteCopied
+                    | Point::RemoteNamed
+                    | Point::RemoteMeta
+                    | Point::RemotePlaced
+                    | Point::RemoteCleared
+            );
             let passes = match kind {
                 Kind::Folder => !of_packing,
-                Kind::Compressed => true,
+                // The steps at home are the same.
+                Kind::Compressed => of_packing || is_at_remote || point == Point::Fetched,
                 Kind::Encrypted => of_packing,
+                // The same, and there is no name that changes.
+                Kind::Bucket => {
+                    matches!(point, Point::RemoteCopied | Point::RemoteMeta | Point::RemoteCleared | Point::Fetched)
+                }
             };
             if passes {
                 test(point, World::with(replicas, kind));
@@ -73,7 +86,7 @@ fn a_push_that_is_killed_leaves_a_usable_remote() {
         alice.write("Sanditon");
         assert_eq!(alice.status(), "ahead", "{context}");
         alice.ok(&["sync", "push"]);
-        assert_eq!(names(&world.remote()), world.kind.names(), "{context}");
+        assert_eq!(world.names(), world.kind.names(), "{context}");
         bob.ok(&["sync", "pull"]);
         assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"], "{context}");
         let rest: Vec<_> = names(&alice.home).into_iter().filter(|name| name.contains("part")).collect();
@@ -93,7 +106,7 @@ fn a_first_push_that_is_killed_leaves_nothing_or_a_remote() {
         alice.ok(&["sync", "push"]);
         bob.ok(&["sync", "pull"]);
         assert_eq!(bob.books(), ["Emma", "Persuasion"], "{}", point.name());
-        assert_eq!(names(&world.remote()), world.kind.names(), "{}", point.name());
+        assert_eq!(world.names(), world.kind.names(), "{}", point.name());
     });
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod buckets;
 mod disks;
 mod fixture;
 mod identity;
@@ -10,4 +11,5 @@ mod kills;
 mod merges;
 mod packing;
 mod refusals;
+mod storage;
 mod stories;

@@ -215,7 +215,7 @@ fn two_machines_that_push_at_once_lose_nothing() {
         assert_eq!(alice.remote_meta()["generation"], 2);
         let (winner, loser) = if codes[0] == 0 { (&alice, &bob) } else { (&bob, &alice) };
         assert_eq!((winner.status().as_str(), loser.status().as_str()), ("equal", "diverged"));
-        assert_eq!(names(&world.remote()), world.kind.names());
+        assert_eq!(world.names(), world.kind.names());
         let carol = world.machine("carol");
         carol.ok(&["sync", "pull"]);
         assert_eq!(carol.books(), winner.books());

@@ -79,7 +79,7 @@ fn the_status_tells_who_has_moved() {
         bob.write("Sanditon");
         assert_eq!((bob.status(), bob.run(&["sync", "status"]).status.code()), ("diverged".into(), Some(8)));
         let text = crate::fixture::said(&bob.run(&["sync", "status"]));
-        for part in ["Diverged", "generation 2", "generation 1", world.remote().to_str().unwrap()] {
+        for part in ["Diverged", "generation 2", "generation 1", &world.shown()] {
             assert!(text.contains(part), "{part}: {text}");
         }
     });
