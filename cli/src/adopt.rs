@@ -126,7 +126,7 @@ fn adopt(arguments: &AdoptArguments, bar: &Arc<Mutex<Bar>>) -> Result<Report, Ad
     let failed = |source| AdoptError::Takeover { file: places.file.clone(), source };
     let choice = Choice { name: name(arguments)?, skip: arguments.skip.clone() };
     let mut checking = |done, of| on(bar, |bar| bar.rows("Checking", done, of));
-    let plain = Plain::open(&places.file).map_err(failed)?;
+    let plain = Plain::open(&places.file, !arguments.dry_run).map_err(failed)?;
     let looked = plain.inspect(&choice, &mut checking).map_err(failed)?;
     let mending = looked.mend.clone().filter(|_| arguments.mend && looked.obstacles.iter().all(|it| it.mended));
     if mending.is_none() && !looked.obstacles.is_empty() {
@@ -169,7 +169,8 @@ fn carry_out(
     if let Some(sql) = mending {
         takeover::mend(&places.part, sql).map_err(failed)?;
         let mut checking = |done, of| on(bar, |bar| bar.rows("Checking", done, of));
-        looked = Plain::open(&places.part).and_then(|plain| plain.inspect(choice, &mut checking)).map_err(failed)?;
+        looked =
+            Plain::open(&places.part, true).and_then(|plain| plain.inspect(choice, &mut checking)).map_err(failed)?;
         crash::point(Point::Mended);
     }
     // After mending there may be obstacles that nobody could foresee.

@@ -142,7 +142,7 @@ impl From<greenlight_core::replica::Fault> for TakeoverError {
 }
 
 /// A plain database, as it was at the moment when it was opened. Others may read it meanwhile, and write where it has a
-/// log.
+/// log, unless it was opened alone.
 #[derive(Debug)]
 pub struct Plain<'a> {
     file: &'a Path,
@@ -150,13 +150,16 @@ pub struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// Opens a database, and checks it from its first page to its last index.
+    /// Opens a database. `alone` fails where another process has one with a log open, which could not be replaced.
     ///
     /// # Errors
     /// [`TakeoverError`]; nothing is left beside the file that was not there.
-    pub fn open(file: &'a Path) -> Result<Self, TakeoverError> {
+    pub fn open(file: &'a Path, alone: bool) -> Result<Self, TakeoverError> {
         let conn = connect(file)?;
         conn.busy_timeout(BUSY_LIMIT)?;
+        if alone {
+            conn.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
+        }
         conn.execute_batch("BEGIN")?;
         let encoding: String = conn.query_row("PRAGMA encoding", [], |row| row.get(0))?;
         match portable::kind(&conn)? {
@@ -172,7 +175,8 @@ impl<'a> Plain<'a> {
         Ok(Self { file, conn })
     }
 
-    /// All that keeps the database from being taken over, or its schema. Reads every row; `progress` is told how many of
+    /// All that keeps the database from being taken over, or its schema. Checks the file from its first page to its last
+    /// index, and reads every row; `progress` is told how many of
     /// how many.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use greenlight_cli::adopt::crash::VARIABLE;
 use rusqlite::Connection;
 
 use crate::fixture::{SHOP, World, rows, said};
@@ -131,10 +132,12 @@ fn what_is_in_use_is_busy_and_goes_on() {
     let world = World::new(&format!("PRAGMA journal_mode = WAL;{SHOP}"));
     let other = Connection::open(world.db()).unwrap();
     other.execute_batch("INSERT INTO author VALUES ('b', 'Mary', 1797)").unwrap();
-    let output = world.run(&ADOPT);
+    // It is found before anything is copied.
+    let output = world.command(&ADOPT).env(VARIABLE, "copied:1").output().unwrap();
     let text = said(&output);
     assert_eq!(output.status.code(), Some(9), "{text}");
     assert!(text.contains("database busy; close what else has it open"), "{text}");
+    world.ok(&["adopt", "shop.db", "--dry-run"]);
     other.execute_batch("INSERT INTO author VALUES ('c', 'Ann', 1820)").unwrap();
     drop(other);
     assert_eq!(world.names(), ["shop.db"]);

@@ -100,7 +100,7 @@ fn content(conn: &Connection) -> Vec<String> {
 /// Takes the file over into another.
 fn take_over(file: &Path, part: &Path) -> Schema {
     let choice = Choice { name: "shop".to_owned(), skip: Vec::new() };
-    let plain = Plain::open(file).unwrap();
+    let plain = Plain::open(file, true).unwrap();
     let looked = plain.inspect(&choice, &mut |_, _| {}).unwrap();
     assert_eq!(looked.obstacles, []);
     plain.copy_to(part, &mut |_| {}).unwrap();
