@@ -108,10 +108,7 @@ pub enum TakeoverError {
     #[error("it is Greenlight's already: `greenlight sync now` brings it in step with a server")]
     Replica,
     /// Its text is not in UTF-8.
-    #[error(
-        "its text is in {0}, and sync needs UTF-8: make it anew with `sqlite3 OLD .dump | sqlite3 NEW`, with \
-         `PRAGMA encoding = 'UTF-8'` first in NEW"
-    )]
+    #[error("its text is in {0}, and sync needs UTF-8: make it anew with `sqlite3 OLD .dump | sqlite3 NEW`")]
     Encoding(String),
     /// A table that was named isn't there.
     #[error("it has no table `{0}` that could be left out")]

@@ -98,7 +98,7 @@ impl Report {
             return self.print_refused(&mut out);
         }
         for note in &self.notes {
-            writeln!(out, "Note: {note}.")?;
+            writeln!(out, "Note: {}.", clean(note))?;
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Report {
         eprintln!("greenlight: {} was not changed: {things} in the way of taking it over.", self.file.display());
         for obstacle in &self.obstacles {
             let mended = if obstacle.mended { " [--mend does that]" } else { "" };
-            eprintln!("  - {}.\n    Remedy: {}.{mended}", obstacle.problem, obstacle.remedy);
+            eprintln!("  - {}.\n    Remedy: {}.{mended}", clean(&obstacle.problem), clean(&obstacle.remedy));
         }
         let Some(mend) = &self.mend else { return Ok(()) };
         let all = self.obstacles.iter().all(|obstacle| obstacle.mended);
@@ -144,7 +144,7 @@ impl Report {
             eprintln!("This SQL, for the sqlite3 program, mends what is marked; the rest is yours. Make a copy first:");
         }
         // On its own on the standard output, so that it can be kept. The program is to stop where something fails.
-        writeln!(out, ".bail on\n{mend}")
+        writeln!(out, ".bail on\n{}", clean(mend))
     }
 
     fn counts(&self) -> (HumanCount, String) {
@@ -152,4 +152,9 @@ impl Report {
         let tables = if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") };
         (HumanCount(self.tables.iter().map(|table| table.rows).sum()), tables)
     }
+}
+
+/// What a database says must not write on the terminal.
+fn clean(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', " ")
 }

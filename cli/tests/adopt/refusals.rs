@@ -79,6 +79,20 @@ fn rows_that_can_not_travel_are_told() {
 }
 
 #[test]
+fn a_database_can_not_write_on_the_terminal() {
+    let bell = "\u{1b}]0;x\u{7}";
+    let world = World::new(&format!(
+        "CREATE TABLE \"{bell}\" (\"{bell}\" TEXT PRIMARY KEY, v NOT NULL DEFAULT '{bell}'); CREATE TABLE t (a);
+         INSERT INTO \"{bell}\" VALUES (CAST(x'1bff' AS TEXT), 1)"
+    ));
+    for more in [&[][..], &["--mend"], &["--dry-run"], &["--json"], &["--skip", bell, "--mend", "--dry-run"]] {
+        let output = world.run(&[&ADOPT, more].concat());
+        assert!(!said(&output).contains('\u{1b}'), "{more:?}: {:?}", said(&output));
+    }
+    assert!(said(&world.run(&ADOPT)).contains("not UTF-8"));
+}
+
+#[test]
 fn what_is_no_plain_database_is_told_from_one() {
     let world = World::new(SHOP);
     let write = |name: &str, bytes: &[u8]| std::fs::write(world.path(name), bytes).unwrap();
