@@ -33,8 +33,9 @@ pub(super) fn look(flags: &HomeFlags, home: &Home, secrets: &[PathBuf], findings
         let says = format!("there is no home at {} yet", home.folder.display());
         findings.warn("home", says, "`greenlight init` makes it, and so does the first sync");
     }
-    for place in places(flags, home) {
-        at(&place, findings);
+    // Of a home that is not there nothing more is to be said.
+    for place in places(flags, home).iter().filter(|place| place.check != "home" || home.folder.exists()) {
+        at(place, findings);
     }
     for file in secrets {
         hidden(file, findings);

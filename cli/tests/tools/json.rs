@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use clap::CommandFactory as _;
 use greenlight_cli::args::Arguments;
@@ -97,7 +98,8 @@ fn watching_prints_each_status_once() {
     };
     let seen = until("synced", &mut next);
     assert!(seen.len() < 20, "{}", seen.len());
-    // The server's end is the next news: while nothing happens nothing is printed.
+    // The server's end is the next news: while nothing happens nothing is printed, though pings are answered.
+    std::thread::sleep(Duration::from_secs(3));
     drop(server);
     assert_ne!(next()["state"], "synced");
     terminate(&child);
