@@ -326,3 +326,21 @@ fn what_can_not_be_looked_at_again_is_not_named_and_goes() {
     alice.fails(&["sync", "push"], 4, "can't be reached");
     assert_eq!((alice.remote_meta(), names(&world.remote())), before);
 }
+
+#[test]
+fn the_doctor_says_what_a_bucket_holds_and_when_it_is_out_of_reach() {
+    let world = world();
+    let (alice, _) = world.in_step();
+    let finding = |machine: &Machine| {
+        let report = machine.json(&["doctor", "--json"]);
+        let checks = report["checks"].as_array().unwrap().clone();
+        let check = checks.into_iter().find(|check| check["check"] == "remote shared").unwrap();
+        (check["level"].as_str().unwrap().to_owned(), check["says"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(finding(&alice), ("ok".to_owned(), format!("{ADDRESS} holds generation 1")));
+    storage(&world).remove_bucket();
+    let (level, says) = finding(&alice);
+    assert!(level == "problem" && says.contains("there is no bucket"), "{level}: {says}");
+    let (level, says) = finding(&alice.named(ADDRESS, "endpoint = 'http://127.0.0.1:1'\nallow_http = true"));
+    assert!(level == "warning" && says.contains("can't be reached"), "{level}: {says}");
+}

@@ -5,7 +5,7 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::fixture::{Machine, World, books, names};
+use crate::fixture::{Kind, Machine, World, books, names};
 use crate::identity::{converged, serve};
 
 /// Alice and Bob, who have both written since they were in step; Alice has pushed.
@@ -24,8 +24,11 @@ fn digests(machine: &Machine) -> Vec<(String, [u8; 16])> {
 
 #[test]
 fn what_both_have_written_is_kept_and_handed_on() {
-    let world = World::new(true);
-    let (alice, bob) = diverged(&world);
+    Kind::ALL.into_iter().for_each(|kind| keeps_both(&World::with(true, kind)));
+}
+
+fn keeps_both(world: &World) {
+    let (alice, bob) = diverged(world);
     let text = crate::fixture::said(&bob.run(&["sync", "status"]));
     assert!(text.contains("--merge"), "{text}");
     bob.fails(&["sync", "pull"], 8, "`greenlight sync pull --merge` keeps what both have");
