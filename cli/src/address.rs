@@ -55,8 +55,8 @@ pub enum AddressError {
     Name(String),
     /// A server that is told how to pack.
     #[error(
-        "{0} is a server, which holds no snapshot: compression and encryption are for folders and buckets. Take these keys away; what \
-         travels to a server is encrypted by wss://"
+        "{0} is a server, which holds no snapshot: compression and encryption are for folders and buckets. Take these \
+         keys away; what travels to a server is encrypted by wss://"
     )]
     PackedServer(String),
     /// A folder without a path.

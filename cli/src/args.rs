@@ -241,7 +241,7 @@ pub struct Place {
     #[arg(long, env = "GREENLIGHT_SYNC_REMOTE", value_name = "REMOTE")]
     pub remote: Option<String>,
     /// The schema file, whose first line is `-- schema: NAME NUMBER`; with a server needed once, and again when it
-    /// changes. A snapshot in a folder that follows a newer schema is refused.
+    /// changes. A snapshot that follows a newer schema is refused.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// A file that holds the access token; else the environment variable GREENLIGHT_TOKEN.

@@ -88,7 +88,7 @@ fn live(action: Action, arguments: &SnapshotArguments, home: Home, remote: Remot
     if arguments.force || arguments.dry_run {
         let shown = remote.shown();
         return Err(ClientError::Live(format!(
-            "{shown} is a server, which merges what both sides have: --force and --dry-run are for folders. Leave them \
+            "{shown} is a server, which merges what both sides have: --force and --dry-run are for snapshots. Leave them \
              out, or use `greenlight sync now`"
         )));
     }

@@ -2,8 +2,8 @@
 //!
 //! Where in the flow: behind [`SnapshotRemote`]. The meta is the remote's word, and replacing it is the one step that
 //! counts: before it the new snapshot lies beside the old one under the name of its hash, after it that one gets the
-//! name that it keeps: `db.sqlite`, or that and how it is packed. A reader looks for the hash's name first, so at every moment there is the snapshot that the meta names.
-//! Never writes into a file that a reader may have open.
+//! name that it keeps: `db.sqlite`, or that and how it is packed. A reader looks for the hash's name first, so at
+//! every moment there is the snapshot that the meta names. Never writes into a file that a reader may have open.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
