@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::config::RemoteConfig;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute};
 use crate::sync::{Packing, Passphrase, S3Place, S3PlaceError};
-use crate::{ClientError, Remote};
+use crate::{ClientError, Remote, Token};
 
 /// Where a remote is, and so of which kind it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Chosen {
     pub address: Address,
     /// How a push packs what it stores there, where it holds snapshots.
     pub packing: Packing,
+    /// Where the token is, where it is a server.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Why a remote can't be used.
@@ -59,6 +61,9 @@ pub enum AddressError {
          keys away; what travels to a server is encrypted by wss://"
     )]
     PackedServer(String),
+    /// What only a server has a use for.
+    #[error("{0} is no server: `token_file` is for ws:// and wss://. Take this key away")]
+    NoServer(String),
     /// A folder without a path.
     #[error("an empty path is no remote")]
     Empty,
@@ -130,7 +135,7 @@ impl Chosen {
             let beside = home.config_file.parent().unwrap_or(Path::new(""));
             Some(Self::configured(name, remote, beside))
         };
-        let plain = |address| Self { name: None, address, packing: Packing::default() };
+        let plain = |address| Self { name: None, address, packing: Packing::default(), token_file: None };
         match given {
             None => configured(DEFAULT_REMOTE).unwrap_or_else(|| Ok(plain(Address::Folder(home.sync_remote())))),
             Some(given) => configured(given).unwrap_or_else(|| {
@@ -162,12 +167,19 @@ impl Chosen {
         if matches!(address, Address::Live(_)) && remote.packs() {
             return Err(AddressError::PackedServer(address.to_string()));
         }
-        let passphrase = match &remote.passphrase_file {
-            None => Packing::default().passphrase,
-            Some(file) => Passphrase::File(absolute(&beside.join(file))?),
-        };
+        if !matches!(address, Address::Live(_)) && remote.token_file.is_some() {
+            return Err(AddressError::NoServer(address.to_string()));
+        }
+        let file = |file: &Option<PathBuf>| file.as_ref().map(|file| absolute(&beside.join(file))).transpose();
+        let token_file = file(&remote.token_file)?;
+        let passphrase = file(&remote.passphrase_file)?.map_or(Packing::default().passphrase, Passphrase::File);
         let packing = Packing { compression: remote.compression, encryption: remote.encryption, passphrase };
-        Ok(Self { name: Some(name.to_owned()), address, packing })
+        Ok(Self { name: Some(name.to_owned()), address, packing, token_file })
+    }
+
+    /// The token: of the file that a person names, else of the configured one, else of the environment.
+    pub fn token(&self, given: Option<&Path>) -> Token {
+        Token::find(given.or(self.token_file.as_deref()))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::clock::wall_ms;
 use crate::home::Home;
 use crate::show::{self, Display};
 use crate::snapshots::{self, Action, Ended};
-use crate::{Client, ClientError, ClientSettings, Outcome, Remote, Token};
+use crate::{Client, ClientError, ClientSettings, Outcome, Remote};
 
 /// How long a state that needs somebody must last before `sync now` gives up: a first failed try may heal.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -95,8 +95,7 @@ fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
             exchange(Exchange::Now { place, timeout: CONNECT_SECONDS, json })
         }
         Ended::Ask(sides) => {
-            let token = Token::find(arguments.place.token_file.as_deref());
-            let (home, remote) = *sides;
+            let (home, remote, token) = *sides;
             Next::Ended(runtime()?.block_on(crate::live::status(&home, &remote, &token, arguments.json))?)
         }
     })
@@ -126,13 +125,12 @@ async fn follow(
     how: impl for<'a> FnOnce(&'a Client, &'a mut Display) -> Following<'a>,
 ) -> Result<Outcome, ClientError> {
     let home = Home::find(&place.home)?;
-    let remote = live(Chosen::find(&home, place.remote.as_deref())?, place.remote.is_some())?;
+    let chosen = Chosen::find(&home, place.remote.as_deref())?;
+    let token = chosen.token(place.token_file.as_deref());
+    let remote = live(chosen, place.remote.is_some())?;
     crate::logs::begin(&home.logs);
-    let settings = ClientSettings {
-        remote: remote.clone(),
-        token: Token::find(place.token_file.as_deref()),
-        agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")),
-    };
+    let settings =
+        ClientSettings { remote: remote.clone(), token, agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")) };
     let schema = place.schema.as_deref().map(read_schema).transpose()?;
     let client = Client::start(open(&home.db, schema.as_ref())?, settings)?;
     let outcome = how(&client, &mut display).await;

@@ -58,6 +58,9 @@ pub struct RemoteConfig {
     /// A file that holds the passphrase; else the environment variable GREENLIGHT_PASSPHRASE.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// A file that holds a server's access token; else the environment variable GREENLIGHT_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Where a bucket's storage is, as https://HOST [default: AWS_ENDPOINT_URL, else Amazon's].
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
@@ -82,6 +85,7 @@ impl RemoteConfig {
             ("compression", self.compression.map(word)),
             ("encryption", self.encryption.map(word)),
             ("passphrase_file", self.passphrase_file.as_ref().map(|file| file.display().to_string())),
+            ("token_file", self.token_file.as_ref().map(|file| file.display().to_string())),
             ("endpoint", self.endpoint.clone()),
             ("region", self.region.clone()),
         ];
@@ -254,6 +258,7 @@ mod tests {
             compression: Some(Compression::Zstd),
             encryption: Some(Encryption::Age),
             passphrase_file: Some("/secret/phrase".into()),
+            token_file: Some("/secret/token".into()),
             endpoint: Some("http://127.0.0.1:9000".to_owned()),
             region: Some("eu-central-1".to_owned()),
             allow_http: true,

@@ -17,7 +17,6 @@ use greenlight_store::portable::{self, Inspected};
 use serde::Serialize;
 
 use self::redact::Redactor;
-use crate::Token;
 use crate::home::{Home, HomeError, HomeFlags};
 
 /// What `doctor` is told.
@@ -136,11 +135,10 @@ fn examine(arguments: &DoctorArguments) -> Result<(Home, Report, Redactor), Stri
     let greenlight = env!("CARGO_PKG_VERSION");
     findings.ok("versions", format!("greenlight {greenlight}, SQLite {sqlite}, cr-sqlite {crsqlite}"));
     let home = find(&arguments.home, &mut findings)?;
-    let token = Token::find(arguments.token_file.as_deref());
     let secrets = places::secret_files(&home, arguments.token_file.as_deref());
     places::look(&arguments.home, &home, &secrets, &mut findings);
     let database = contents::look(&home, &mut findings);
-    remotes::look(&home, &token, &mut findings);
+    remotes::look(&home, arguments.token_file.as_deref(), &mut findings);
     let (problems, warnings) = (findings.count(Level::Problem), findings.count(Level::Warning));
     let environment = places::variables();
     let redactor = Redactor::new(&secrets)?;

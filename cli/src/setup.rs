@@ -152,6 +152,7 @@ fn add(home: &Home, name: &str, remote: &RemoteConfig, json: bool) -> Result<(),
     if let Passphrase::File(file) = chosen.packing.passphrase {
         remote.passphrase_file = Some(file);
     }
+    remote.token_file = chosen.token_file;
     if let Some(folder) = home.config_file.parent() {
         std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
     }

@@ -13,7 +13,7 @@ use crate::bar::Bar;
 use crate::command::read_schema;
 use crate::home::Home;
 use crate::sync::{self, How, Meta, Place, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
-use crate::{ClientError, Remote, logs};
+use crate::{ClientError, Remote, Token, logs};
 
 /// Digits of a hash that are shown to a person.
 const HASH_DIGITS: usize = 12;
@@ -32,17 +32,18 @@ pub(crate) enum Ended {
     /// Push and pull are one there.
     Exchange,
     /// How both stand to each other.
-    Ask(Box<(Home, Remote)>),
+    Ask(Box<(Home, Remote, Token)>),
 }
 
 /// Runs the command.
 pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended, ClientError> {
     let home = Home::find(&arguments.place.home)?;
     let chosen = Chosen::find(&home, arguments.place.remote.as_deref())?;
+    let token = chosen.token(arguments.place.token_file.as_deref());
     let remote = match chosen.address {
         Address::Folder(folder) => Place::Folder(folder),
         Address::S3(place) => Place::S3(place),
-        Address::Live(remote) => return live(action, arguments, home, remote),
+        Address::Live(remote) => return live(action, arguments, (home, remote, token)),
     };
     let schema = arguments.place.schema.as_deref().map(read_schema).transpose()?;
     logs::begin(&home.logs);
@@ -84,15 +85,15 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
 }
 
 /// A server always merges: there is nothing to force, and whoever asks for a merge gets what they want.
-fn live(action: Action, arguments: &SnapshotArguments, home: Home, remote: Remote) -> Result<Ended, ClientError> {
+fn live(action: Action, arguments: &SnapshotArguments, sides: (Home, Remote, Token)) -> Result<Ended, ClientError> {
     if arguments.force || arguments.dry_run {
-        let shown = remote.shown();
+        let shown = sides.1.shown();
         return Err(ClientError::Live(format!(
             "{shown} is a server, which merges what both sides have: --force and --dry-run are for snapshots. Leave them \
              out, or use `greenlight sync now`"
         )));
     }
-    Ok(if action == Action::Status { Ended::Ask(Box::new((home, remote))) } else { Ended::Exchange })
+    Ok(if action == Action::Status { Ended::Ask(Box::new(sides)) } else { Ended::Exchange })
 }
 
 fn show(

@@ -19,13 +19,13 @@ const SKEW: Duration = Duration::from_secs(60);
 /// How a sync ends that meets nobody.
 const NO_CONNECTION: u8 = 4;
 
-pub(super) fn look(home: &Home, token: &Token, findings: &mut Findings) {
+pub(super) fn look(home: &Home, token_file: Option<&Path>, findings: &mut Findings) {
     let mut clock = None;
     for name in home.config.remotes.keys() {
-        one(&format!("remote {name}"), Chosen::find(home, Some(name)), token, findings, &mut clock);
+        one(&format!("remote {name}"), Chosen::find(home, Some(name)), token_file, findings, &mut clock);
     }
     if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
-        one("remote", Chosen::find(home, None), token, findings, &mut clock);
+        one("remote", Chosen::find(home, None), token_file, findings, &mut clock);
     }
     match clock {
         None => findings.ok("clock", "no server told its time, so this machine's was not compared"),
@@ -40,18 +40,18 @@ pub(super) fn look(home: &Home, token: &Token, findings: &mut Findings) {
 fn one(
     check: &str,
     chosen: Result<Chosen, crate::address::AddressError>,
-    token: &Token,
+    token_file: Option<&Path>,
     findings: &mut Findings,
     clock: &mut Option<Duration>,
 ) {
-    match chosen.map(|chosen| (chosen.name, chosen.address)) {
+    match chosen.map(|chosen| (chosen.token(token_file), chosen.name, chosen.address)) {
         Err(error) => {
             let remedy = "take it away with `greenlight remote remove`, and add it again";
             findings.problem(check, error.to_string(), remedy);
         }
-        Ok((name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),
-        Ok((_, Address::S3(place))) => bucket(check, &place, findings),
-        Ok((_, Address::Live(remote))) => server(check, &remote, token, findings, clock),
+        Ok((_, name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),
+        Ok((_, _, Address::S3(place))) => bucket(check, &place, findings),
+        Ok((token, _, Address::Live(remote))) => server(check, &remote, &token, findings, clock),
     }
 }
 
@@ -127,7 +127,8 @@ fn server(check: &str, remote: &Remote, token: &Token, findings: &mut Findings, 
             findings.warn(check, format!("{shown} answers, and knows no database of this name"), remedy);
         }
         Asked::Refused(why) => {
-            let remedy = "name the file of your token with --token-file, or set GREENLIGHT_TOKEN";
+            let remedy =
+                "name the file of your token as `token_file` of the remote, with --token-file, or set GREENLIGHT_TOKEN";
             findings.problem(check, format!("{shown} does not let this client in: {why}"), remedy);
         }
         Asked::Unwell(why) => {

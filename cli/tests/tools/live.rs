@@ -78,4 +78,10 @@ fn a_server_that_does_not_let_one_in_says_so() {
     assert!(alice.ends(&["sync", "status"], 3).contains("needs a token"));
     let told = alice.json(&["sync", "status", "--token-file", &file, "--json"], 0);
     assert_eq!(told["local"]["pending"], 0);
+    // Named once, for good.
+    alice.ok(&["remote", "add", "office", &server.url("shop"), "--token-file", "token"]);
+    alice.ok(&["sync", "now", "--remote", "office"]);
+    alice.ok(&["sync", "status", "--remote", "office"]);
+    assert!(alice.ends(&["doctor"], 1).contains("remote office"));
+    assert!(alice.ends(&["remote", "add", "usb", "./usb", "--token-file", "token"], 1).contains("is no server"));
 }
