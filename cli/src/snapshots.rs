@@ -116,6 +116,7 @@ fn status_code(status: &SyncStatus) -> u8 {
         Relation::Equal => 0,
         Relation::Behind => 6,
         Relation::Ahead => 7,
+        Relation::Empty if status.why.is_some() => 3,
         Relation::Empty if status.local.db_bytes.is_some() => 7,
         Relation::Empty => 0,
         Relation::Diverged => 8,
@@ -135,6 +136,7 @@ fn describe_status(status: &SyncStatus) -> String {
         Relation::Diverged => {
             format!("Diverged: {why}. Push or pull with --force: one side wins, and the other's changes are lost.")
         }
+        Relation::Empty if status.why.is_some() => format!("Empty: {why}"),
         Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.".to_owned(),
         Relation::Empty => "Empty: there is nothing here, and nothing at the remote.".to_owned(),
     };

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod judge;
 mod lock;
+mod memory;
 mod meta;
 mod packed;
 mod packing;
@@ -40,7 +41,7 @@ pub use self::report::{LocalSide, Progress, Stage, SyncResult, SyncStatus};
 pub use self::s3::{S3Place, S3PlaceError, S3Remote};
 
 use self::judge::Known;
-use self::meta::{Exchanged, LocalMeta};
+use self::memory::{Exchanged, Way};
 use self::packed::{PackedRemote, packed_beside};
 
 /// The span of a command: what with what, and once it is known, how both stood.
@@ -194,7 +195,7 @@ fn log(result: &Result<SyncResult, SyncError>) {
 
 /// How many remotes' histories are remembered in a home. Changes nothing.
 pub(crate) fn remembered(local_meta: &Path, local_db: &Path) -> Result<usize, SyncError> {
-    LocalMeta::read(local_meta, local_db).map(|meta| meta.len())
+    memory::remembered(local_meta, local_db).map(|memory| memory.len())
 }
 
 /// Both sides as they are now.
@@ -204,8 +205,8 @@ fn know(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncE
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         _ => Some(look(&config.local_db)?),
     };
-    let memory = LocalMeta::read(&config.local_meta, &config.local_db)?;
-    Ok(judge::judge(present, there, memory, &config.project))
+    let memory = memory::remembered(&config.local_meta, &config.local_db)?;
+    Ok(judge::judge(present, there, memory, &config.project, &remote.shown()))
 }
 
 /// The same under the lock: an attempt that arrived before its program died is confirmed first, since what shows it may
@@ -213,7 +214,7 @@ fn know(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncE
 fn know_and_confirm(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncError> {
     let known = know(config, remote)?;
     if let Some(base) = known.base.clone().filter(|_| known.unconfirmed) {
-        remember(config, base, meta::Way::Complete)?;
+        remember(config, base, Way::Complete)?;
     }
     Ok(known)
 }
@@ -242,7 +243,7 @@ struct Parts {
 impl Parts {
     fn of(config: &SyncConfig) -> Self {
         let part = |ending| config.local_db.with_added_extension(ending);
-        Self { backup: part("bak"), fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
+        Self { backup: part(BACKUP), fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
     }
 
     /// Removes those for the time being, also those that a killed sync has left. The caller holds the home's lock.
@@ -255,6 +256,38 @@ impl Parts {
     }
 }
 
-fn remember(config: &SyncConfig, exchanged: Exchanged, attempt: meta::Way) -> Result<(), SyncError> {
-    LocalMeta::remember(&config.local_meta, &config.local_db, exchanged, attempt)
+fn remember(config: &SyncConfig, exchanged: Exchanged, way: Way) -> Result<(), SyncError> {
+    memory::change(&config.local_meta, &config.local_db, |memory| memory.remember(exchanged, way))
+}
+
+/// The ending of the copy of what was pushed last.
+const BACKUP: &str = "bak";
+/// The ending of what a pull replaced.
+const KEPT: &str = "before-pull";
+
+/// Before a file of this ending is made beside the database: one that is there already must be a push's or a pull's own.
+fn claim(config: &SyncConfig, ending: &str) -> Result<(), SyncError> {
+    let file = config.local_db.with_added_extension(ending);
+    if memory::remembered(&config.local_meta, &config.local_db)?.made.contains(ending) {
+        return Ok(());
+    }
+    if file.symlink_metadata().is_ok() {
+        return Err(SyncError::Taken(file));
+    }
+    memory::change(&config.local_meta, &config.local_db, |memory| {
+        memory.made.insert(ending.to_owned());
+    })
+}
+
+/// Before a pull keeps what it replaces: what an earlier one kept and nobody ever pushed gets a name that stays.
+fn spare_kept_work(config: &SyncConfig, loses_work: bool) -> Result<(), SyncError> {
+    let kept = config.local_db.with_added_extension(KEPT);
+    if memory::remembered(&config.local_meta, &config.local_db)?.kept_work {
+        let free = (1u64..).map(|number| kept.with_added_extension(number.to_string()));
+        let free = free.into_iter().find(|file| file.symlink_metadata().is_err());
+        if let Some(free) = free.filter(|_| kept.exists()) {
+            std::fs::rename(&kept, &free).map_err(|source| SyncError::File { path: kept, source })?;
+        }
+    }
+    memory::change(&config.local_meta, &config.local_db, |memory| memory.kept_work = loses_work)
 }

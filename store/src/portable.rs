@@ -40,6 +40,8 @@ pub use take::{Take, Taken, take};
 pub const BUSY_LIMIT: Duration = Duration::from_secs(3);
 /// Marks of earlier snapshots that a replica remembers; the oldest go first.
 pub const MARKS: usize = 256;
+/// What stands before a mark of another numbering.
+const RENUMBERED: char = '-';
 /// The role of a snapshot: no client and no server opens it.
 const SNAPSHOT: &str = "snapshot";
 /// Findings of an integrity check that are told.
@@ -107,7 +109,8 @@ pub enum Head {
 pub enum Present {
     /// A replica.
     Replica {
-        /// Marks of the snapshots that it descends from, the oldest first.
+        /// Marks of the snapshots that it descends from, the oldest first; with a `-` before it one from before a pull,
+        /// since which versions are numbered otherwise.
         marks: Vec<String>,
         /// The largest version of any change.
         version: u64,
@@ -126,11 +129,12 @@ pub enum Present {
 }
 
 impl Present {
-    /// Whether it is as it was then.
+    /// Whether it is as it was then. Versions from before a pull are of another numbering: what descends from such a
+    /// moment is never taken for it.
     pub fn is_at(&self, head: &Head) -> bool {
         match (self, head) {
-            (Self::Replica { version, schema, .. }, Head::Replica { version: then, schema: follows, .. }) => {
-                self.descends_from(head) && version == then && schema == follows
+            (Self::Replica { marks, version, schema, .. }, Head::Replica { mark, version: then, schema: follows }) => {
+                marks.contains(mark) && version == then && schema == follows
             }
             (Self::Plain { content, .. }, Head::Plain { content: then }) => content == then,
             _ => false,
@@ -140,7 +144,9 @@ impl Present {
     /// Whether it is what became of that state. Of a plain database nobody can tell, so it is taken for granted.
     pub fn descends_from(&self, head: &Head) -> bool {
         match (self, head) {
-            (Self::Replica { marks, .. }, Head::Replica { mark, .. }) => marks.contains(mark),
+            (Self::Replica { marks, .. }, Head::Replica { mark, .. }) => {
+                marks.iter().any(|known| known.trim_start_matches(RENUMBERED) == mark)
+            }
             (Self::Plain { .. }, Head::Plain { .. }) => true,
             _ => false,
         }

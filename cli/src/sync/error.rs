@@ -34,6 +34,20 @@ pub enum SyncError {
         /// What would be lost.
         loses: &'static str,
     },
+    /// Nothing is there where something was.
+    #[error(
+        "generation {generation} was exchanged with {remote}, and nothing is there now: is it mounted? Nothing was \
+         changed; --force begins anew there"
+    )]
+    Gone {
+        /// The remote.
+        remote: String,
+        /// What was exchanged last.
+        generation: u64,
+    },
+    /// A file that is not a push's or a pull's has the name of one.
+    #[error("{} is there already, and no push or pull made it: move it away. Nothing was changed", .0.display())]
+    Taken(PathBuf),
     /// Only replicas can be merged.
     #[error(
         "{} is a plain SQLite database, of which nobody can tell which rows are newer: nothing was merged or changed. One \
@@ -234,6 +248,8 @@ impl SyncError {
             }
             | Self::Foreign { .. }
             | Self::Unmergeable(_)
+            | Self::Gone { .. }
+            | Self::Taken(_)
             | Self::Snapshot { .. }
             | Self::Passphrase { .. }
             | Self::Denied { .. }

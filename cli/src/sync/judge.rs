@@ -5,7 +5,8 @@
 use greenlight_store::portable::{Head, Present};
 use serde::Serialize;
 
-use super::meta::{Exchanged, LocalMeta, Memory, Meta};
+use super::memory::{Exchanged, Memory, OfDatabase};
+use super::meta::Meta;
 
 /// How the local database and the remote stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +51,8 @@ pub(super) struct Known {
     pub(super) unconfirmed: bool,
     /// The remote holds something else than this project.
     pub(super) foreign: Option<String>,
+    /// Nothing is there where something was exchanged: this generation.
+    pub(super) gone: Option<u64>,
 }
 
 impl Known {
@@ -59,11 +62,31 @@ impl Known {
     }
 }
 
-/// Judges.
-pub(super) fn judge(present: Option<Present>, there: Option<Meta>, memory: LocalMeta, project: &str) -> Known {
-    let mut known =
-        Known { relation: Relation::Empty, why: None, present, there, base: None, unconfirmed: false, foreign: None };
-    let Some(there) = &known.there else { return known };
+/// Judges. `shown` is the remote as a person sees it.
+pub(super) fn judge(
+    present: Option<Present>,
+    there: Option<Meta>,
+    memory: OfDatabase,
+    project: &str,
+    shown: &str,
+) -> Known {
+    let mut known = Known {
+        relation: Relation::Empty,
+        why: None,
+        present,
+        there,
+        base: None,
+        unconfirmed: false,
+        foreign: None,
+        gone: None,
+    };
+    let Some(there) = &known.there else {
+        known.gone = memory.with_place(shown).map(|meta| meta.generation);
+        known.why = known.gone.map(|number| {
+            format!("generation {number} was exchanged with this place, and nothing is there now: is it mounted?")
+        });
+        return known;
+    };
     if there.project != project {
         known.foreign = Some(format!("it holds project `{}`, and this is `{project}`", there.project));
     }
@@ -81,8 +104,8 @@ pub(super) fn judge(present: Option<Present>, there: Option<Meta>, memory: Local
                 let why =
                     "the database here does not come from what was exchanged last: it was put back, or is another";
                 (Relation::Diverged, Some(why))
-            } else if remote_moved && there.generation <= base.meta.generation {
-                (Relation::Diverged, Some("the remote went back, or another way"))
+            } else if remote_moved && !there.comes_from(&base.meta) {
+                (Relation::Diverged, Some("the remote does not come from what was exchanged last"))
             } else {
                 match (local_moved, remote_moved) {
                     (false, false) => (Relation::Equal, None),

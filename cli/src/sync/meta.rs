@@ -1,19 +1,15 @@
-//! `sync-meta.json`: what a remote says of its snapshot, and what this machine remembers of its exchanges.
+//! `sync-meta.json` of a remote: what it says of its snapshot.
 //!
-//! Where in the flow: read before anything is compared, written last. Never holds what only one machine may know in the
-//! remote's.
+//! Where in the flow: read before anything is compared, written last. Never holds what only one machine may know.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use greenlight_store::portable::Head;
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
 use super::packing::{Compression, Encryption};
 use super::s3::is_object;
-use crate::durable;
 
 /// The version of the format, in both files.
 pub const FORMAT: u32 = 1;
@@ -25,8 +21,10 @@ pub(super) const DB: &str = "db.sqlite";
 pub(super) const META: &str = "sync-meta.json";
 /// The longest meta that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
-/// Histories that are remembered; the one exchanged longest ago is forgotten first.
-const MAX_HISTORIES: usize = 1_000;
+/// How many snapshots before it a meta names.
+const MAX_ANCESTORS: usize = 256;
+/// Digits of a hash by which an ancestor is named.
+const ANCESTOR_DIGITS: usize = 16;
 
 /// What a remote says of its snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +48,10 @@ pub struct Meta {
     pub schema_version: u64,
     /// What it is a copy of.
     pub project: String,
+    /// Which snapshots it comes from: the beginnings of their hashes, the last one first, with spaces between. One that
+    /// is not among them was overwritten by force, or by another way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ancestors: String,
     /// What is stored, where that is not the snapshot itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
@@ -75,6 +77,21 @@ impl Meta {
     /// Whether it is the same snapshot of the same history.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.history, self.generation, &self.db_hash) == (&other.history, other.generation, &other.db_hash)
+    }
+
+    /// Whether it comes from that snapshot.
+    pub fn comes_from(&self, other: &Self) -> bool {
+        self.history == other.history && self.ancestors.split(' ').any(|ancestor| ancestor == other.short_hash())
+    }
+
+    /// The ancestors of what is made of this snapshot.
+    pub(super) fn as_ancestor(&self) -> String {
+        let all = std::iter::once(self.short_hash()).chain(self.ancestors.split_whitespace());
+        all.take(MAX_ANCESTORS).collect::<Vec<_>>().join(" ")
+    }
+
+    fn short_hash(&self) -> &str {
+        self.db_hash.get(..ANCESTOR_DIGITS).unwrap_or(&self.db_hash)
     }
 
     /// How it is packed.
@@ -132,103 +149,13 @@ fn name_of_packed(packing: (Compression, Encryption)) -> &'static str {
 
 /// The part of both files that is read first.
 #[derive(Deserialize)]
-struct Format {
+pub(super) struct Format {
     format: u32,
 }
 
 impl Format {
-    fn read(bytes: &[u8]) -> Result<u32, String> {
+    pub(super) fn read(bytes: &[u8]) -> Result<u32, String> {
         serde_json::from_slice::<Self>(bytes).map(|read| read.format).map_err(|error| error.to_string())
-    }
-}
-
-/// A snapshot that was exchanged, and what the local database was then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Exchanged {
-    #[serde(flatten)]
-    pub(super) meta: Meta,
-    /// Where it was, for a person.
-    pub(super) remote: String,
-    pub(super) head: Head,
-}
-
-/// Which way an exchange goes that is not known to be complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Push,
-    Pull,
-    Complete,
-}
-
-/// What is remembered of one history. An attempt is written down before its decisive step and becomes `last` after it:
-/// whoever is killed in between finds out by what is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Memory {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last: Option<Exchanged>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) pushing: Option<Exchanged>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) pulling: Option<Exchanged>,
-}
-
-/// What this machine remembers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LocalMeta {
-    format: u32,
-    /// Whose memory it is; relative to the folder of this file where it lies below.
-    database: PathBuf,
-    /// By history.
-    histories: BTreeMap<String, Memory>,
-}
-
-impl LocalMeta {
-    /// Reads the file. One that is not there, or tells of another database, remembers nothing.
-    pub(super) fn read(file: &Path, db: &Path) -> Result<Self, SyncError> {
-        let empty = Self { format: FORMAT, database: name_of(db, file), histories: BTreeMap::new() };
-        let shown = || file.display().to_string();
-        let bytes = match read_limited(file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(empty),
-            bytes => bytes.map_err(|source| SyncError::File { path: file.to_owned(), source })?,
-        };
-        let unclear = |why: String| SyncError::Meta { place: shown(), why };
-        let format = Format::read(&bytes).map_err(unclear)?;
-        if format > FORMAT {
-            return Err(SyncError::NewerFormat { place: shown(), format });
-        }
-        let meta: Self = serde_json::from_slice(&bytes).map_err(|error| unclear(error.to_string()))?;
-        Ok(if meta.database == empty.database { meta } else { empty })
-    }
-
-    /// How many histories are remembered.
-    pub(super) fn len(&self) -> usize {
-        self.histories.len()
-    }
-
-    /// What is remembered of a history.
-    pub(super) fn of(&self, history: &str) -> Memory {
-        self.histories.get(history).cloned().unwrap_or_default()
-    }
-
-    /// Writes an exchange down.
-    pub(super) fn remember(file: &Path, db: &Path, exchanged: Exchanged, way: Way) -> Result<(), SyncError> {
-        let mut meta = Self::read(file, db)?;
-        let memory = meta.histories.entry(exchanged.meta.history.clone()).or_default();
-        match way {
-            Way::Push => memory.pushing = Some(exchanged),
-            Way::Pull => memory.pulling = Some(exchanged),
-            Way::Complete => *memory = Memory { last: Some(exchanged), ..Memory::default() },
-        }
-        while meta.histories.len() > MAX_HISTORIES {
-            let time = |memory: &Memory| memory.last.as_ref().map(|last| last.meta.last_synced_at.clone());
-            let oldest = meta.histories.iter().min_by_key(|(_, memory)| time(memory)).map(|(name, _)| name.clone());
-            oldest.map(|name| meta.histories.remove(&name));
-        }
-        let bytes = to_json(&meta)?;
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| SyncError::File { path: folder.to_owned(), source })?;
-        }
-        durable::write(file, &bytes).map_err(|source| SyncError::File { path: file.to_owned(), source })
     }
 }
 
@@ -246,8 +173,4 @@ pub(super) fn read_limited(file: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::new(ErrorKind::InvalidData, why));
     }
     std::fs::read(file)
-}
-
-fn name_of(db: &Path, file: &Path) -> PathBuf {
-    file.parent().and_then(|folder| db.strip_prefix(folder).ok()).unwrap_or(db).to_owned()
 }

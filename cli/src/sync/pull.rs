@@ -10,10 +10,12 @@ use greenlight_store::{Location, Options};
 
 use super::judge::{Known, Relation};
 use super::lock::HomeLock;
-use super::meta::{Exchanged, Meta, Way};
+use super::memory::{Exchanged, Way};
+use super::meta::Meta;
 use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::{How, KEPT, Parts, SnapshotRemote, SyncConfig, SyncError};
+use super::{claim, know_and_confirm, random, remember, spare_kept_work};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
 
@@ -60,6 +62,9 @@ pub(super) fn run(
     let result = SyncResult { changed: true, forced, merged, ..result };
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
+    }
+    if known.present.is_some() {
+        claim(config, KEPT)?;
     }
     let placed = carry_out(config, &remote, &known, there, how, &parts, progress);
     parts.clear();
@@ -126,7 +131,8 @@ fn carry_out(
     let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head };
     remember(config, exchanged.clone(), Way::Pull)?;
     crash::point(Point::Attempted);
-    let kept = config.local_db.with_added_extension("before-pull");
+    spare_kept_work(config, how.force && known.relation != Relation::Behind)?;
+    let kept = config.local_db.with_added_extension(KEPT);
     let expected = if how.force { None } else { known.present.as_ref() };
     let order = Swap { ready, target: &config.local_db, kept: &kept, expected };
     let was_there = swap(&order, &mut watch).map_err(local)?;

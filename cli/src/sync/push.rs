@@ -8,10 +8,12 @@ use greenlight_store::portable::{Event, Take, take};
 use super::folder::hash_of;
 use super::judge::{Known, Relation};
 use super::lock::{HomeLock, machine, now};
-use super::meta::{Exchanged, FORMAT, Meta, Way};
+use super::memory::{Exchanged, Way};
+use super::meta::{FORMAT, Meta};
 use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{How, Parts, SnapshotRemote, SyncConfig, SyncError, know_and_confirm, random, remember};
+use super::{BACKUP, How, Parts, SnapshotRemote, SyncConfig, SyncError};
+use super::{claim, know_and_confirm, random, remember};
 use crate::crash::{self, Point};
 
 pub(super) fn run(
@@ -39,8 +41,10 @@ pub(super) fn run(
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
-    let (meta, backup) = carry_out(config, &remote, &known, generation, &parts, progress)?;
+    claim(config, BACKUP)?;
+    let pushed = carry_out(config, &remote, &known, generation, &parts, progress);
     parts.clear();
+    let (meta, backup) = pushed?;
     Ok(SyncResult { backup: Some(backup), ..result.with(&meta) })
 }
 
@@ -52,6 +56,9 @@ fn settled(
     how: How,
     result: &SyncResult,
 ) -> Result<Option<SyncResult>, SyncError> {
+    if let Some(generation) = known.gone.filter(|_| !how.force) {
+        return Err(SyncError::Gone { remote: remote.shown(), generation });
+    }
     let Some(there) = &known.there else { return Ok(None) };
     if how.force && (known.foreign.is_some() || known.relation != Relation::Equal) {
         return Ok(None);
@@ -109,6 +116,13 @@ fn carry_out(
         machine: machine(),
         schema_version: taken.schema_version,
         project: config.project.clone(),
+        // A push by force over what this side does not come from begins where this side does.
+        ancestors: known
+            .base
+            .as_ref()
+            .filter(|_| known.foreign.is_none())
+            .map(|base| base.meta.as_ancestor())
+            .unwrap_or_default(),
         payload: None,
     };
     let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head };

@@ -63,6 +63,7 @@ pub(crate) struct World {
 }
 
 /// One machine: a home.
+#[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) home: PathBuf,
     pub(crate) remote: PathBuf,

@@ -7,6 +7,7 @@ mod buckets;
 mod disks;
 mod fixture;
 mod identity;
+mod judgement;
 mod kills;
 mod merges;
 mod packing;

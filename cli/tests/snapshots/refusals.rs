@@ -95,6 +95,7 @@ fn plant(alice: &Machine, file: &Path) {
     let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(alice.remote.join("db.sqlite"), &bytes).unwrap();
     alice.change_remote_meta(|meta| {
+        meta["ancestors"] = json!(meta["db_hash"].as_str().unwrap()[..16]);
         meta["db_hash"] = json!(hash);
         meta["db_bytes"] = json!(bytes.len());
         meta["generation"] = json!(meta["generation"].as_u64().unwrap() + 1);
@@ -163,6 +164,7 @@ fn what_is_newer_than_the_program_or_the_app_is_refused() {
         alice.change_remote_meta(|meta| {
             meta["schema_version"] = json!(7);
             meta["generation"] = json!(2);
+            meta["ancestors"] = json!(meta["db_hash"].as_str().unwrap()[..16]);
         });
         let schema = world.folder.path().join("shop.sql");
         std::fs::write(&schema, crate::fixture::SCHEMA).unwrap();

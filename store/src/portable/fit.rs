@@ -10,7 +10,7 @@ use std::path::Path;
 use greenlight_core::{Bound, Cursor, SiteId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Step, Watch};
+use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, RENUMBERED, Step, Watch};
 use super::{content, kind, largest_version, marks, readable_schema, schema_name, set_marks};
 use crate::backup;
 use crate::database::Role;
@@ -59,6 +59,9 @@ pub fn fit(order: Fit<'_>, watch: Watch<'_>) -> Result<Head, PortableError> {
             let mut identity = identity.unwrap_or_else(|| Identity::fresh(order.random));
             if !order.continues {
                 identity.marks.clear();
+            }
+            for mark in identity.marks.iter_mut().filter(|mark| !mark.starts_with(RENUMBERED)) {
+                mark.insert(0, RENUMBERED);
             }
             let mark = format!("{:016x}", order.mark);
             conn.execute_batch("BEGIN IMMEDIATE")?;

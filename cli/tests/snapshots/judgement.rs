@@ -1,0 +1,148 @@
+//! Who has moved is judged so that nothing gets lost unseen: over several remotes, after force, and in copies.
+
+use crate::fixture::{Machine, World, books, each, names, said};
+
+/// The same machine with another remote.
+fn at(machine: &Machine, remote: &str) -> Machine {
+    let mut other = machine.clone();
+    other.remote = machine.home.parent().unwrap().join(remote);
+    other
+}
+
+#[test]
+fn what_was_overwritten_by_force_is_a_divergence_for_whoever_pushed_it() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        bob.write("Sanditon");
+        bob.ok(&["sync", "push", "--force"]);
+        assert_eq!(alice.status(), "diverged");
+        alice.fails(&["sync", "pull"], 8, "does not come from what was exchanged last");
+        if world.replicas {
+            alice.ok(&["sync", "pull", "--merge"]);
+            assert_eq!(alice.books(), ["Emma", "Persuasion", "Sanditon"]);
+            alice.ok(&["sync", "push"]);
+            assert_eq!(bob.status(), "behind");
+        }
+    });
+}
+
+#[test]
+fn of_two_copies_of_a_remote_the_one_that_goes_on_does_not_hide_the_other() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        let there = at(&bob, "copy");
+        std::fs::create_dir(&there.remote).unwrap();
+        for name in names(&bob.remote) {
+            std::fs::copy(bob.remote.join(&name), there.remote.join(&name)).unwrap();
+        }
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        for title in ["Sanditon", "Lady Susan"] {
+            there.write(title);
+            there.ok(&["sync", "push"]);
+        }
+        // What carries the folder lets the other copy win.
+        for name in names(&there.remote) {
+            std::fs::copy(there.remote.join(&name), alice.remote.join(&name)).unwrap();
+        }
+        assert_eq!(alice.status(), "diverged");
+    });
+}
+
+#[test]
+fn versions_of_another_numbering_are_not_compared() {
+    let world = World::new(true);
+    let (alice, bob, carol) = (world.machine("alice"), world.machine("bob"), world.machine("carol"));
+    for title in ["Emma", "Persuasion", "Sanditon"] {
+        alice.write(title);
+    }
+    let other = at(&alice, "other");
+    alice.ok(&["sync", "push"]);
+    other.ok(&["sync", "push"]);
+    at(&carol, "other").ok(&["sync", "pull"]);
+    // Bob's numbers are smaller than Alice's, and become hers.
+    bob.write("Northanger Abbey");
+    bob.ok(&["sync", "pull", "--merge"]);
+    for title in ["Lady Susan", "The Watsons", "Evelyn"] {
+        bob.write(title);
+        bob.ok(&["sync", "push"]);
+        alice.ok(&["sync", "pull"]);
+        assert_eq!(other.status(), "ahead", "the other remote has none of Bob's, {title}");
+    }
+    other.ok(&["sync", "push"]);
+    let carol = at(&carol, "other");
+    carol.ok(&["sync", "pull"]);
+    assert_eq!(carol.books().len(), 7);
+}
+
+#[test]
+fn databases_of_one_home_are_remembered_apart() {
+    each(|world| {
+        let alice = world.machine("alice");
+        alice.write("Emma");
+        let second = alice.home.join("second.sqlite");
+        alice.ok(&["sync", "push"]);
+        std::fs::copy(alice.db(), &second).unwrap();
+        let (db, remote) = (second.to_str().unwrap(), world.folder.path().join("second"));
+        alice.ok(&["sync", "push", "--db", db, "--remote", remote.to_str().unwrap()]);
+        assert_eq!(alice.status(), "equal");
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+    });
+}
+
+#[test]
+fn a_place_that_is_gone_is_not_taken_for_a_new_one() {
+    each(|world| {
+        let (alice, _) = world.in_step();
+        std::fs::rename(&alice.remote, world.folder.path().join("unplugged")).unwrap();
+        assert_eq!((alice.status(), alice.run(&["sync", "status"]).status.code()), ("empty".into(), Some(3)));
+        assert!(said(&alice.run(&["sync", "status"])).contains("is it mounted?"));
+        alice.fails(&["sync", "push"], 3, "is it mounted?");
+        assert!(!alice.remote.exists());
+        alice.ok(&["sync", "push", "--force"]);
+        assert_eq!(alice.status(), "equal");
+    });
+}
+
+#[test]
+fn what_was_given_up_by_force_outlives_the_pulls_after_it() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        for title in ["Sanditon", "Lady Susan"] {
+            bob.write(title);
+            bob.ok(&["sync", "pull", "--force"]);
+        }
+        for title in ["The Watsons", "Evelyn"] {
+            alice.write(title);
+            alice.ok(&["sync", "push"]);
+            bob.ok(&["sync", "pull"]);
+        }
+        let kept = |name: &str| books(&bob.home.join(format!("db.sqlite.before-pull{name}")));
+        assert!(kept(".1").contains(&"Sanditon".to_owned()), "{:?}", names(&bob.home));
+        assert!(kept(".2").contains(&"Lady Susan".to_owned()));
+        assert!(!bob.home.join("db.sqlite.before-pull.3").exists());
+    });
+}
+
+#[test]
+fn what_a_person_has_named_so_is_not_replaced() {
+    each(|world| {
+        let (alice, bob) = (world.machine("alice"), world.machine("bob"));
+        alice.write("Emma");
+        std::fs::write(alice.home.join("db.sqlite.bak"), "mine").unwrap();
+        alice.fails(&["sync", "push"], 3, "db.sqlite.bak is there already");
+        assert_eq!(std::fs::read(alice.home.join("db.sqlite.bak")).unwrap(), b"mine");
+        std::fs::remove_file(alice.home.join("db.sqlite.bak")).unwrap();
+        alice.ok(&["sync", "push"]);
+        bob.write("Sanditon");
+        std::fs::write(bob.home.join("db.sqlite.before-pull"), "mine").unwrap();
+        bob.fails(&["sync", "pull", "--force"], 3, "is there already");
+        assert_eq!(std::fs::read(bob.home.join("db.sqlite.before-pull")).unwrap(), b"mine");
+        assert_eq!(bob.books(), ["Sanditon"]);
+    });
+}
