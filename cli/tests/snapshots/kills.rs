@@ -131,6 +131,35 @@ fn a_pull_that_is_killed_leaves_the_old_database_or_the_new_one() {
 }
 
 #[test]
+fn what_was_kept_before_a_killed_pull_is_kept_until_the_next_one_arrives() {
+    for replicas in [false, true] {
+        let world = World::new(replicas);
+        let (alice, bob) = world.in_step();
+        let kept = bob.home.join("db.sqlite.before-pull");
+        std::fs::write(&kept, "precious").unwrap();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        dies(&bob, &["sync", "pull"], Point::Kept);
+        assert_eq!(crate::fixture::books(&kept), ["Emma"]);
+        assert_eq!(std::fs::read(bob.home.join("db.sqlite.before-pull.older")).unwrap(), b"precious");
+        // One that fails gives it back.
+        let reader = rusqlite::Connection::open(bob.db()).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM book").unwrap();
+        bob.fails(&["sync", "pull"], 9, "database busy");
+        drop(reader);
+        assert_eq!(std::fs::read(&kept).unwrap(), b"precious");
+        dies(&bob, &["sync", "pull"], Point::Placed);
+        assert_eq!(crate::fixture::books(&kept), ["Emma"]);
+        alice.write("Sanditon");
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(crate::fixture::books(&kept), ["Emma", "Persuasion"]);
+        let rest: Vec<_> = names(&bob.home).into_iter().filter(|name| name.contains("before-pull")).collect();
+        assert_eq!(rest, ["db.sqlite.before-pull"]);
+    }
+}
+
+#[test]
 fn a_first_pull_that_is_killed_leaves_no_database_or_the_new_one() {
     at_each(false, |point, world| {
         if point != Point::Kept {

@@ -5,7 +5,7 @@ use std::path::Path;
 use greenlight_cli::sync::{FolderRemote, Meta, SnapshotRemote as _, SyncError};
 use serde_json::json;
 
-use crate::fixture::{Machine, World, each, everywhere, names, said};
+use crate::fixture::{Machine, World, books, each, everywhere, names, said};
 
 /// A refused pull leaves everything as it was.
 fn refuses(bob: &Machine, words: &[&str], code: i32, why: &str) {
@@ -65,6 +65,28 @@ fn a_database_in_use_is_not_replaced_and_a_writer_is_waited_for_no_longer_than_t
         bob.ok(&["sync", "pull"]);
         assert_eq!(bob.books(), ["Emma", "Persuasion"]);
     });
+}
+
+#[test]
+fn a_pull_that_finds_a_reader_leaves_what_was_kept_before() {
+    use std::os::unix::fs::MetadataExt as _;
+    let world = World::new(false);
+    let (alice, bob) = world.in_step();
+    rusqlite::Connection::open(bob.db()).unwrap().execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let kept = bob.home.join("db.sqlite.before-pull");
+    std::fs::write(&kept, "precious").unwrap();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let reader = rusqlite::Connection::open(bob.db()).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM book", [], |row| row.get::<_, i64>(0)).unwrap();
+    bob.fails(&["sync", "pull"], 9, "database busy; close");
+    assert_eq!(std::fs::read(&kept).unwrap(), b"precious");
+    assert_eq!(std::fs::metadata(bob.db()).unwrap().nlink(), 1, "no second name");
+    drop(reader);
+    bob.ok(&["sync", "pull"]);
+    assert_eq!(books(&kept), ["Emma"]);
+    assert!(!names(&bob.home).iter().any(|name| name.contains("older")), "{:?}", names(&bob.home));
 }
 
 #[test]

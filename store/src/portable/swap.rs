@@ -1,15 +1,22 @@
 //! Putting a file in a database's place in one step, while nobody has that open.
 //!
 //! Where in the flow: the end of a pull. Whoever is killed on the way leaves the old database or the new one, each
-//! without a log that is not its own. Never removes the old one: it stays under another name.
+//! without a log that is not its own. Never removes the old one: it stays under another name, and what had that name
+//! before goes only once the new one is there.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use greenlight_core::replica::Fault;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_LIMIT, Event, PortableError, Present, Step, Watch, present};
 use crate::{backup, restore};
+
+/// What a log that lies about without its database is called from then on.
+const ASIDE: &str = ".aside";
+/// Logs without a database that are kept under that name, each with a number.
+const ASIDE_LIMIT: u32 = 100;
 
 /// What takes whose place.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +25,7 @@ pub struct Swap<'a> {
     pub ready: &'a Path,
     /// The database; need not be there.
     pub target: &'a Path,
-    /// The name that the present one keeps; what has it already is replaced.
+    /// The name that the present one keeps; what has it already is replaced, once the new one is in place.
     pub kept: &'a Path,
     /// What the present one is, as far as the caller knows; `None` where it does not matter.
     pub expected: Option<&'a Present>,
@@ -37,11 +44,9 @@ pub fn swap(order: &Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
         Err(error) => return Err(backup::fault_of(error).into()),
     };
     if !is_there {
-        // A log without its file is somebody else's, and would be played into the new one.
-        for ending in ["-wal", "-shm", "-journal"] {
-            restore::remove(&restore::beside(order.target, ending))?;
-        }
-        place(order, folder, watch)?;
+        set_logs_aside(order.target)?;
+        std::fs::rename(order.ready, order.target).map_err(backup::fault_of)?;
+        tell_placed(folder, watch)?;
         return Ok(false);
     }
     // One file without a log, which nobody has open: switching the log off needs the database for oneself.
@@ -64,34 +69,130 @@ pub fn swap(order: &Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
 fn replace(order: &Swap<'_>, conn: &Connection, folder: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
     let version = || conn.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
     let before = version()?;
-    keep(order)?;
-    backup::sync_folder(folder)?;
-    watch(Event::Reached(Step::Kept));
+    let mut kept = Kept::prepare(order)?;
     // Held until the new file has the name: nobody begins to write into the old one on the way.
     conn.execute_batch("BEGIN EXCLUSIVE")?;
     let is_expected = order.expected.map_or(Ok(true), |expected| present(conn).map(|now| now == *expected))?;
     if version()? != before || !is_expected || restore::beside(order.target, "-wal").exists() {
         return Err(PortableError::Moved);
     }
-    place(order, folder, watch)
+    kept.give_name(folder)?;
+    watch(Event::Reached(Step::Kept));
+    std::fs::rename(order.ready, order.target).map_err(backup::fault_of)?;
+    kept.is_placed = true;
+    tell_placed(folder, watch)?;
+    // One that can't be removed takes space, and is gone with the next swap.
+    drop(restore::remove(&kept.older));
+    Ok(())
 }
 
-fn place(order: &Swap<'_>, folder: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
-    std::fs::rename(order.ready, order.target).map_err(backup::fault_of)?;
+/// Has the new name on disk.
+fn tell_placed(folder: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
     backup::sync_folder(folder)?;
     watch(Event::Reached(Step::Placed));
     Ok(())
 }
 
-/// Gives the present file a second name; where the file system has no such thing, a copy has it.
-fn keep(order: &Swap<'_>) -> Result<(), PortableError> {
-    let part = restore::beside(order.kept, ".part");
-    restore::remove(&part)?;
-    if std::fs::hard_link(order.target, &part).is_err() {
-        std::fs::copy(order.target, &part).map_err(backup::fault_of)?;
-        backup::sync_file(&part)?;
+/// The name that the present database keeps. Until the new one is in place what had it before is kept too, and gets it
+/// back where it comes to nothing.
+struct Kept<'a> {
+    name: &'a Path,
+    /// The present database's second name for the time being.
+    part: PathBuf,
+    /// What had the name before.
+    older: PathBuf,
+    is_named: bool,
+    is_placed: bool,
+}
+
+impl<'a> Kept<'a> {
+    /// Gives the present file a second name; where the file system has no such thing, a copy has it. That can't be made
+    /// later: closing the file gives up all locks that this program has on it.
+    fn prepare(order: &Swap<'a>) -> Result<Self, Fault> {
+        let (part, older) = (restore::beside(order.kept, ".part"), restore::beside(order.kept, ".older"));
+        let kept = Self { name: order.kept, part, older, is_named: false, is_placed: false };
+        kept.clear(order.target)?;
+        if std::fs::hard_link(order.target, &kept.part).is_err() {
+            std::fs::copy(order.target, &kept.part).map_err(backup::fault_of)?;
+            backup::sync_file(&kept.part)?;
+        }
+        Ok(kept)
     }
-    std::fs::rename(&part, order.kept).map_err(backup::fault_of)?;
-    // Two names of one file are not renamed but left.
-    Ok(restore::remove(&part)?)
+
+    /// Undoes what a swap that was killed before it had placed anything has left, and clears up after one that had.
+    fn clear(&self, target: &Path) -> Result<(), Fault> {
+        restore::remove(&self.part)?;
+        if is_one_file(self.name, target) {
+            restore::remove(self.name)?;
+        }
+        if is_there(self.name) { restore::remove(&self.older) } else { rename_if_there(&self.older, self.name) }
+    }
+
+    fn give_name(&mut self, folder: &Path) -> Result<(), Fault> {
+        rename_if_there(self.name, &self.older)?;
+        self.is_named = true;
+        std::fs::rename(&self.part, self.name).map_err(backup::fault_of)?;
+        backup::sync_folder(folder)
+    }
+
+    fn take_back(&self) -> Result<(), Fault> {
+        restore::remove(&self.part)?;
+        if !self.is_named || self.is_placed {
+            return Ok(());
+        }
+        if is_there(&self.older) { rename_if_there(&self.older, self.name) } else { restore::remove(self.name) }
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        // The database itself is in its place, and the next swap does what can't be done now.
+        drop(self.take_back());
+    }
+}
+
+/// Keeps logs that lie about without their database, which was moved away: they may hold what that lacks, and would be
+/// played into the new one.
+fn set_logs_aside(target: &Path) -> Result<(), Fault> {
+    for ending in ["-wal", "-shm", "-journal"] {
+        let log = restore::beside(target, ending);
+        let has_content = std::fs::symlink_metadata(&log).is_ok_and(|facts| facts.len() > 0);
+        if ending == "-shm" || !has_content {
+            restore::remove(&log)?;
+            continue;
+        }
+        let mut places = (1..=ASIDE_LIMIT).map(|number| match number {
+            1 => restore::beside(&log, ASIDE),
+            _ => restore::beside(&log, &format!("{ASIDE}-{number}")),
+        });
+        let place = places.find(|place| !is_there(place));
+        let place = place.ok_or_else(|| backup::fault_of(ErrorKind::AlreadyExists.into()))?;
+        std::fs::rename(&log, place).map_err(backup::fault_of)?;
+    }
+    Ok(())
+}
+
+fn is_there(file: &Path) -> bool {
+    !matches!(std::fs::symlink_metadata(file), Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> Result<(), Fault> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(backup::fault_of(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether two names are one file's.
+#[cfg(unix)]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |file| std::fs::symlink_metadata(file).map(|facts| (facts.dev(), facts.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Nobody can tell.
+#[cfg(not(unix))]
+fn is_one_file(_one: &Path, _other: &Path) -> bool {
+    false
 }
