@@ -1,7 +1,7 @@
 //! Small files that are whole or not there: written beside, flushed, renamed, and the name flushed too.
 //!
 //! Where in the flow: below the configuration and what is remembered of remotes. Never leaves half a file under the
-//! name of a whole one.
+//! name of a whole one, and never writes through a link that somebody else put there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ pub(crate) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = part_of(file);
     let written = write_new(&part, bytes).and_then(|()| std::fs::rename(&part, file));
     if let Err(error) = written {
-        // A part that can't be removed takes space, and is written over by the next one.
+        // A part that can't be removed takes space, and is removed by the next one.
         drop(std::fs::remove_file(&part));
         return Err(error);
     }
@@ -20,9 +20,37 @@ pub(crate) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut part = OpenOptions::new().create(true).truncate(true).write(true).open(file)?;
+    let mut part = create(file, Readers::Anybody)?;
     part.write_all(bytes)?;
     part.sync_all()
+}
+
+/// Who may read a file that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Whoever this person lets read new files.
+    Anybody,
+    /// This person alone.
+    Owner,
+}
+
+/// Makes a file for the time being, in the place of one that was left. Others may write in its folder: a link that has
+/// its name is removed, and one that comes in between is not followed.
+pub(crate) fn create(file: &Path, readers: Readers) -> io::Result<File> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    // Elsewhere the folder says who may read.
+    #[cfg(not(unix))]
+    let _ = readers;
+    options.open(file)
 }
 
 /// The name that a file has while it is written: hidden, beside it.
@@ -51,5 +79,29 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_was_put_in_its_place_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, precious) = (folder.path().join("sync-meta.json"), folder.path().join("precious"));
+        std::fs::write(&precious, "mine").unwrap();
+        symlink(&precious, part_of(&file)).unwrap();
+        write(&file, b"new").unwrap();
+        let is_link = |path: &Path| std::fs::symlink_metadata(path).unwrap().is_symlink();
+        assert_eq!((std::fs::read(&precious).unwrap(), std::fs::read(&file).unwrap()), (b"mine".into(), b"new".into()));
+        assert!(!is_link(&file) && !part_of(&file).exists());
+        symlink(&precious, part_of(&file)).unwrap();
+        let made = create(&part_of(&file), Readers::Owner).unwrap();
+        assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!is_link(&part_of(&file)));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"mine");
     }
 }

@@ -16,7 +16,7 @@ use super::report::{Progress, Stage};
 use super::turn::Turn;
 use super::{SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
-use crate::durable;
+use crate::durable::{self, Readers};
 
 /// How much is copied at a time, in bytes.
 pub(super) const PIECE_BYTES: usize = 1024 * 1024;
@@ -226,7 +226,7 @@ fn is_rest(name: &str) -> bool {
 fn copy(from: &Path, to: &Path, of: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<(), SyncError> {
     let here = |source| SyncError::File { path: from.to_owned(), source };
     let mut source = File::open(from).map_err(here)?;
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(to).map_err(|e| failed(to, e))?;
+    let mut file = durable::create(to, Readers::Anybody).map_err(|source| failed(to, source))?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut done = 0;
     loop {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::SyncError;
 use super::folder::{PIECE_BYTES, hex};
+use crate::durable::{self, Readers};
 
 /// The variable that holds the passphrase where no file is named.
 pub const PASSPHRASE_VARIABLE: &str = "GREENLIGHT_PASSPHRASE";
@@ -122,7 +123,8 @@ pub(super) fn pack(
     };
     let mut source = File::open(from).map_err(here(from))?;
     let of = source.metadata().map_err(here(from))?.len();
-    let mut out = Summing { file: create_private(to).map_err(here(to))?, hash: Sha256::new(), bytes: 0 };
+    let mut out =
+        Summing { file: durable::create(to, Readers::Owner).map_err(here(to))?, hash: Sha256::new(), bytes: 0 };
     sealed(&mut out, passphrase, &mut |out| {
         squeezed(out, compression, &mut |out| copy(&mut source, out, &mut |done| progress(done, of)))
     })
@@ -259,13 +261,4 @@ impl Write for Summing {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// A file that only this person may read, emptied where it is there.
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

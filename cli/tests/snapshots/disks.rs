@@ -183,6 +183,23 @@ fn a_log_that_lies_about_is_not_played_into_what_is_pulled() {
 }
 
 #[test]
+fn a_link_in_a_shared_folder_is_not_written_through() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        let precious = world.folder.path().join("precious");
+        std::fs::write(&precious, "mine").unwrap();
+        let part = world.remote().join(".sync-meta.json.part");
+        std::os::unix::fs::symlink(&precious, &part).unwrap();
+        alice.ok(&["sync", "push"]);
+        assert_eq!(std::fs::read(&precious).unwrap(), b"mine");
+        assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), alice.books());
+    });
+}
+
+#[test]
 fn who_may_read_the_database_stays_so() {
     each(|world| {
         let (alice, bob) = world.in_step();
