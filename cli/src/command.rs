@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::address::{Address, Chosen};
 use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments, SyncCommand};
 use crate::clock::wall_ms;
+use crate::durable;
 use crate::home::Home;
 use crate::show::{self, Display};
 use crate::snapshots::{self, Action, Ended};
@@ -163,7 +164,7 @@ pub(crate) fn open(db: &Path, schema: Option<&Schema>) -> Result<ClientDatabase,
     if let Some(folder) = db.parent()
         && schema.is_some()
     {
-        std::fs::create_dir_all(folder).map_err(|source| ClientError::Folder { folder: folder.to_owned(), source })?;
+        durable::create_folder(folder).map_err(|source| ClientError::Folder { folder: folder.to_owned(), source })?;
     }
     let options = options(Location::File(db.to_owned()))?;
     let opened = match schema {

@@ -53,6 +53,15 @@ pub(crate) fn create(file: &Path, readers: Readers) -> io::Result<File> {
     options.open(file)
 }
 
+/// Makes a folder, and those above it, for this person alone. One that is there stays as it is.
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 /// The name that a file has while it is written: hidden, beside it.
 pub(crate) fn part_of(file: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");

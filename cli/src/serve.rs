@@ -18,6 +18,7 @@ use greenlight_server::{Flags, RunError, Settings, SettingsError};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::durable;
 use crate::home::{Home, HomeError, HomeFlags};
 
 /// The server's configuration at home, which need not be there.
@@ -132,7 +133,7 @@ fn settings(mut flags: Flags, place: &ServePlace) -> Result<Settings, ServeError
     }
     if flags.schemas.is_none() && file.schemas.is_none() {
         let folder = home.folder.join(SCHEMAS);
-        std::fs::create_dir_all(&folder).map_err(|source| ServeError::Make { path: folder.clone(), source })?;
+        durable::create_folder(&folder).map_err(|source| ServeError::Make { path: folder.clone(), source })?;
         flags.schemas = Some(folder);
     }
     let mut settings = Settings::load(flags)?;
@@ -243,7 +244,7 @@ fn tokens(mut command: TokenCommand, place: &ServePlace) -> Result<(), ServeErro
     given.config = given.config.take().or_else(|| config(&home));
     let file = given.config.as_deref().map(FileSettings::read).transpose()?.unwrap_or_default();
     let data = given.data.take().or(file.data).unwrap_or(home.data);
-    std::fs::create_dir_all(&data).map_err(|source| ServeError::Make { path: data.clone(), source })?;
+    durable::create_folder(&data).map_err(|source| ServeError::Make { path: data.clone(), source })?;
     given.data = Some(data);
     let printed = token::run(command)?;
     eprint!("{}", printed.hint);

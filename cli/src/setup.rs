@@ -111,7 +111,7 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     let mut made = Vec::new();
     for folder in [&home.folder, &home.logs, &home.data] {
         if !folder.is_dir() {
-            std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.clone(), source })?;
+            durable::create_folder(folder).map_err(|source| SetupError::Make { path: folder.clone(), source })?;
             made.push(folder.clone());
         }
     }
@@ -154,7 +154,7 @@ fn add(home: &Home, name: &str, remote: &RemoteConfig, json: bool) -> Result<(),
     }
     remote.token_file = chosen.token_file;
     if let Some(folder) = home.config_file.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
+        durable::create_folder(folder).map_err(|source| SetupError::Make { path: folder.to_owned(), source })?;
     }
     Config::add_remote(&home.config_file, name, &remote)?;
     if json {

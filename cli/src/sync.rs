@@ -117,7 +117,7 @@ pub trait SnapshotRemote {
     /// [`SyncError`]: out of reach, or not understood.
     fn meta(&self) -> Result<Option<Meta>, SyncError>;
 
-    /// Writes what is stored there of the snapshot that `meta` tells of to `target`, which must not exist, checks it by
+    /// Writes what is stored there of the snapshot that `meta` tells of to `target`, in a new file that only this person may read, checks it by
     /// its hash, and has it on disk.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! name that it keeps: `db.sqlite`, or that and how it is packed. A reader looks for the hash's name first, so at
 //! every moment there is the snapshot that the meta names. Never writes into a file that a reader may have open.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -149,7 +149,7 @@ impl SnapshotRemote for FolderRemote {
             return Err(unfinished(format!("it has {bytes} bytes instead of {stored_bytes}")));
         }
         let here = |source| SyncError::File { path: target.to_owned(), source };
-        let mut file = OpenOptions::new().create_new(true).write(true).open(target).map_err(here)?;
+        let mut file = durable::create(target, Readers::Owner).map_err(here)?;
         let mut hash = Sha256::new();
         let mut done = 0;
         let mut piece = vec![0; PIECE_BYTES];

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
+use crate::durable;
 
 /// The longest text of a lock that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
@@ -58,7 +59,7 @@ impl HomeLock {
     pub(super) fn take(path: &Path) -> Result<Self, SyncError> {
         let failed = |source| SyncError::File { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            durable::create_folder(folder).map_err(failed)?;
         }
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         let mut file = file.map_err(failed)?;

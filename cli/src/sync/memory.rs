@@ -134,7 +134,7 @@ pub(super) fn change(file: &Path, db: &Path, change: impl FnOnce(&mut OfDatabase
     change(meta.databases.entry(name_of(db, file)).or_default());
     let bytes = to_json(&meta)?;
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| SyncError::File { path: folder.to_owned(), source })?;
+        durable::create_folder(folder).map_err(|source| SyncError::File { path: folder.to_owned(), source })?;
     }
     durable::write(file, &bytes).map_err(|source| SyncError::File { path: file.to_owned(), source })
 }

@@ -4,7 +4,7 @@
 //! kind of remote. Compressed first, since what is encrypted can't be compressed any more. Streams: never holds more of a
 //! snapshot in memory than a few pieces. Never writes a passphrase anywhere.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -133,7 +133,7 @@ pub(super) fn pack(
     Ok(Sum { hash: hex(&out.hash.finalize()), bytes: out.bytes })
 }
 
-/// Unpacks a file into a new one, which is on disk then. Stops at `limit` bytes: more is refused.
+/// Unpacks a file into a new one, which only this person may read and which is on disk then. Stops at `limit` bytes: more is refused.
 pub(super) fn unpack(
     (from, to): (&Path, &Path),
     compression: Compression,
@@ -156,7 +156,7 @@ pub(super) fn unpack(
     };
     // One byte beyond shows that there is more.
     let mut plain = plain.take(limit.saturating_add(1));
-    let mut out = OpenOptions::new().create_new(true).write(true).open(to).map_err(Unpack::Write)?;
+    let mut out = durable::create(to, Readers::Owner).map_err(Unpack::Write)?;
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut bytes = 0;

@@ -18,6 +18,7 @@ use super::{How, KEPT, Parts, SnapshotRemote, SyncConfig, SyncError};
 use super::{claim, know_and_confirm, random, remember, spare_kept_work};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
+use crate::durable;
 
 pub(super) fn run(
     config: &SyncConfig,
@@ -91,7 +92,7 @@ fn carry_out(
     let part = parts.fetched.as_path();
     let file = |source| SyncError::File { path: part.to_owned(), source };
     if let Some(folder) = config.local_db.parent() {
-        std::fs::create_dir_all(folder).map_err(file)?;
+        durable::create_folder(folder).map_err(file)?;
     }
     remote.fetch(there, part, progress)?;
     if known.present.is_some() {

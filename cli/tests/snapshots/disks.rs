@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::fixture::{Machine, books, each, names, said};
+use crate::fixture::{Kind, Machine, World, books, each, names, said};
 
 fn allow(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -197,6 +197,33 @@ fn a_link_in_a_shared_folder_is_not_written_through() {
         bob.ok(&["sync", "pull"]);
         assert_eq!(bob.books(), alice.books());
     });
+}
+
+#[test]
+fn what_is_pulled_first_is_for_its_owner_alone() {
+    for kind in Kind::ALL {
+        let world = World::with(true, kind);
+        let (alice, bob) = (world.machine("alice"), world.machine("bob"));
+        alice.write("Emma");
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&bob.home), mode(&bob.db())), (0o700, 0o600), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_home_that_is_made_is_for_its_owner_alone_and_one_that_is_there_stays() {
+    let world = World::new(true);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let carol = world.machine("carol");
+    carol.ok(&["init"]);
+    assert_eq!(mode(&carol.home), 0o700);
+    let dave = world.machine("dave");
+    std::fs::create_dir(&dave.home).unwrap();
+    allow(&dave.home, 0o755);
+    dave.ok(&["init"]);
+    assert_eq!(mode(&dave.home), 0o755);
 }
 
 #[test]

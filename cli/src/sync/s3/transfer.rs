@@ -3,7 +3,7 @@
 //! Where in the flow: below the remote, above the storage's client, which tries each piece again. Never decides which
 //! snapshot is the remote's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::failure::failed;
 use super::place::S3Place;
+use crate::durable::{self, Readers};
 use crate::sync::SyncError;
 use crate::sync::folder::hex;
 
@@ -118,7 +119,7 @@ pub(super) async fn fetch(
     if found != bytes {
         return Err(Failed::Length(found));
     }
-    let mut file = OpenOptions::new().create_new(true).write(true).open(target).map_err(Failed::Here)?;
+    let mut file = durable::create(target, Readers::Owner).map_err(Failed::Here)?;
     let mut hash = Sha256::new();
     let mut done = 0;
     let ranges = (0..bytes.div_ceil(PART_BYTES)).map(|part| part * PART_BYTES..bytes.min((part + 1) * PART_BYTES));
