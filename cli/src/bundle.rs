@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::ClientError;
 use crate::args::{ApplyArguments, BundleCommand, RowsChoice};
 use crate::command::{open, options, read_schema};
+use crate::output::say;
 
 /// The longest line that is read, in bytes: a value of the largest size as JSON, or a piece of a database's file.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
@@ -146,7 +147,7 @@ fn apply(arguments: &ApplyArguments) -> Result<(), BundleError> {
     if !json {
         table::plan(&plan.tables);
         if matches!(rows, RowsChoice::All) && !plan.whole {
-            println!("The bundle holds only what was not acknowledged: these are all of its rows.");
+            say!("The bundle holds only what was not acknowledged: these are all of its rows.");
         }
     }
     let written = if *dry_run { Written::default() } else { write(chosen, &mut database)? };
@@ -158,9 +159,9 @@ fn apply(arguments: &ApplyArguments) -> Result<(), BundleError> {
     } else {
         table::refusals(refusals);
         match (count, dry_run) {
-            (0, _) if *refused == 0 => println!("Nothing differs from what is in {}.", db.display()),
-            (_, true) => println!("{count} rows would be written. Nothing was: this was a dry run."),
-            (_, false) => println!("{count} rows are written. The next sync sends them."),
+            (0, _) if *refused == 0 => say!("Nothing differs from what is in {}.", db.display()),
+            (_, true) => say!("{count} rows would be written. Nothing was: this was a dry run."),
+            (_, false) => say!("{count} rows are written. The next sync sends them."),
         }
     }
     if *refused > 0 { Err(BundleError::Refused(*refused)) } else { Ok(()) }
@@ -201,6 +202,6 @@ fn open_for(arguments: &ApplyArguments, header: &Header) -> Result<ClientDatabas
 
 fn print(what: &impl Serialize) -> Result<(), BundleError> {
     let text = serde_json::to_string_pretty(what).map_err(|error| BundleError::System(error.to_string()))?;
-    println!("{text}");
+    say!("{text}");
     Ok(())
 }

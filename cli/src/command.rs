@@ -15,6 +15,7 @@ use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments,
 use crate::clock::wall_ms;
 use crate::durable;
 use crate::home::Home;
+use crate::output::{self, say};
 use crate::show::{self, Display};
 use crate::snapshots::{self, Action, Ended};
 use crate::{Client, ClientError, ClientSettings, Outcome, Remote};
@@ -28,6 +29,10 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Runs a command and says how it ended.
 pub fn run(arguments: Arguments) -> ExitCode {
+    output::ended(carry_out(arguments))
+}
+
+fn carry_out(arguments: Arguments) -> ExitCode {
     let command = match arguments.command {
         Command::Sync(command) => command,
         Command::Bundle(command) => return crate::bundle::run(command),
@@ -139,12 +144,12 @@ async fn follow(
     client.stop().await?;
     let outcome = outcome?;
     if json {
-        println!("{}", show::exchanged(&outcome, display.shown(), &home.db, &remote)?);
+        say!("{}", show::exchanged(&outcome, display.shown(), &home.db, &remote)?);
     }
     match &outcome {
         Outcome::InStep | Outcome::Interrupted if json || display.is_json() => {}
-        Outcome::InStep => println!("{} and {} are in step.", home.db.display(), remote.shown()),
-        Outcome::Interrupted => println!("Stopped. What was written here is kept and sent next time."),
+        Outcome::InStep => say!("{} and {} are in step.", home.db.display(), remote.shown()),
+        Outcome::Interrupted => say!("Stopped. What was written here is kept and sent next time."),
         Outcome::Halted(_, sentence) | Outcome::Unreachable(sentence) => eprintln!("greenlight: {sentence}"),
     }
     Ok(outcome)
@@ -223,7 +228,7 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
     }
 }
 
-/// Until interrupted or terminated.
+/// Until interrupted or terminated, or until nobody reads any more.
 async fn watch(client: &Client, display: &mut Display) -> Result<Outcome, ClientError> {
     let mut status = client.status();
     // Once, before the loop: a signal that comes between two rounds must not be missed.
@@ -231,6 +236,9 @@ async fn watch(client: &Client, display: &mut Display) -> Result<Outcome, Client
     tokio::pin!(stop);
     loop {
         display.show(&status.borrow_and_update().clone())?;
+        if !output::is_open() {
+            return Ok(Outcome::Interrupted);
+        }
         tokio::select! {
             changed = status.changed() => changed.map_err(|_| ClientError::Stopped)?,
             () = &mut stop => return Ok(Outcome::Interrupted),

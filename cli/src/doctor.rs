@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use self::redact::Redactor;
 use crate::home::{Home, HomeError, HomeFlags};
+use crate::output::{self, say};
 
 /// What `doctor` is told.
 #[derive(Args, Clone, Debug)]
@@ -113,9 +114,9 @@ pub(crate) fn run(arguments: &DoctorArguments) -> ExitCode {
             report.bundle = Some(file.clone());
         }
         if arguments.json {
-            print!("{}", redactor.clean_file(&json(&report)?));
+            output::text(&redactor.clean_file(&json(&report)?));
         } else {
-            println!("{}", redactor.clean(&describe(&report)));
+            say!("{}", redactor.clean(&describe(&report)));
         }
         Ok(report.ok)
     });

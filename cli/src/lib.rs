@@ -21,6 +21,7 @@ pub mod home;
 mod live;
 mod logs;
 pub mod manual;
+mod output;
 mod remote;
 pub mod serve;
 mod setup;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::ask::{self, Asked, ServerMeta};
 use crate::home::Home;
+use crate::output::say;
 use crate::{ClientError, Remote, Token};
 
 /// How a database and a server's stand to each other.
@@ -55,7 +56,7 @@ pub(crate) async fn status(home: &Home, remote: &Remote, token: &Token, json: bo
     } else {
         describe(&status)
     };
-    println!("{text}");
+    say!("{text}");
     Ok(ExitCode::from(match status.status {
         Relation::Equal => 0,
         Relation::Incompatible | Relation::Refused => 3,

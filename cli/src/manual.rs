@@ -5,7 +5,7 @@
 //! exit codes, which all commands share.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::args::Arguments;
 use crate::durable;
+use crate::output::{self, say};
 
 /// How a command ends, for every page; docs/cli.md has the same table.
 pub const EXIT_CODES: [(u8, &str); 10] = [
@@ -59,49 +60,32 @@ pub struct ManArguments {
 enum ManualError {
     #[error("the manual can't be written to {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("it can't be printed: {0}")]
-    Print(io::Error),
 }
 
 /// Prints the completions of a shell.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "greenlight", &mut script);
+    let script = String::from_utf8_lossy(&script);
     if arguments.json {
-        let text = String::from_utf8_lossy(&script);
-        script = format!("{:#}\n", json!({ "shell": arguments.shell.to_string(), "script": text })).into_bytes();
+        say!("{:#}", json!({ "shell": arguments.shell.to_string(), "script": script }));
+    } else {
+        output::text(&script);
     }
-    end(print(&script))
+    ExitCode::SUCCESS
 }
 
 /// Writes a page for each command into a folder.
 pub(crate) fn man(arguments: &ManArguments) -> ExitCode {
-    end(pages(&arguments.folder).and_then(|files| {
-        let text = if arguments.json {
-            format!("{:#}\n", json!({ "files": files }))
-        } else {
-            format!("Wrote {} pages to {}.\n", files.len(), arguments.folder.display())
-        };
-        print(text.as_bytes())
-    }))
-}
-
-fn end(result: Result<(), ManualError>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match pages(&arguments.folder) {
+        Ok(files) if arguments.json => say!("{:#}", json!({ "files": files })),
+        Ok(files) => say!("Wrote {} pages to {}.", files.len(), arguments.folder.display()),
         Err(error) => {
             eprintln!("greenlight: {error}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
     }
-}
-
-fn print(bytes: &[u8]) -> Result<(), ManualError> {
-    match io::stdout().write_all(bytes) {
-        // Whoever reads may have seen enough, as `head` has.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(ManualError::Print),
-    }
+    ExitCode::SUCCESS
 }
 
 fn pages(folder: &Path) -> Result<Vec<PathBuf>, ManualError> {

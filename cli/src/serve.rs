@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::durable;
 use crate::home::{Home, HomeError, HomeFlags};
+use crate::output;
 
 /// The server's configuration at home, which need not be there.
 const CONFIG: &str = "server.toml";
@@ -249,7 +250,7 @@ fn tokens(mut command: TokenCommand, place: &ServePlace) -> Result<(), ServeErro
     let printed = token::run(command)?;
     eprint!("{}", printed.hint);
     // It is done, whether or not anybody reads of it; a token that nobody read is revoked by its name.
-    drop(write!(std::io::stdout(), "{}", printed.answer));
+    output::text(&printed.answer);
     Ok(())
 }
 

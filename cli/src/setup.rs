@@ -17,6 +17,7 @@ use crate::command::{open, read_schema};
 use crate::config::{Config, ConfigError, RemoteConfig};
 use crate::durable;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError};
+use crate::output::say;
 use crate::sync::{Compression, Encryption, Passphrase};
 
 /// What a new configuration holds.
@@ -134,9 +135,9 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     if arguments.json {
         return print(&Initialised { home: folder, config: config_file, db, project, made: &made });
     }
-    println!("The home of project `{project}` is {}.", folder.display());
+    say!("The home of project `{project}` is {}.", folder.display());
     for path in made.iter().filter(|path| *path != folder) {
-        println!("  made  {}", path.strip_prefix(folder).unwrap_or(path).display());
+        say!("  made  {}", path.strip_prefix(folder).unwrap_or(path).display());
     }
     Ok(())
 }
@@ -160,7 +161,7 @@ fn add(home: &Home, name: &str, remote: &RemoteConfig, json: bool) -> Result<(),
     if json {
         return print(&json!({ "added": Edited { name, kind: Some(kind), address: &remote.address } }));
     }
-    println!("Added `{name}`: {}.", remote.address);
+    say!("Added `{name}`: {}.", remote.address);
     Ok(())
 }
 
@@ -171,7 +172,7 @@ fn remove(home: &Home, name: &str, json: bool) -> Result<(), SetupError> {
     if json {
         return print(&json!({ "removed": Edited { name, kind, address: &address } }));
     }
-    println!("Removed `{name}`; what is at {address} stays.");
+    say!("Removed `{name}`; what is at {address} stays.");
     Ok(())
 }
 
@@ -195,18 +196,18 @@ fn list(home: &Home, json: bool) -> Result<(), SetupError> {
     let width = listed.iter().map(|remote| remote.name.len()).max().unwrap_or(0);
     for remote in &listed {
         let kind = remote.kind.unwrap_or("?");
-        println!("{:width$}  {kind:6}  {}", remote.name, remote.address);
+        say!("{:width$}  {kind:6}  {}", remote.name, remote.address);
         if let Some(problem) = &remote.problem {
-            println!("{:width$}          {problem}", "");
+            say!("{:width$}          {problem}", "");
         }
     }
     if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
-        println!("Where a command names none, it is the folder {}.", home.sync_remote().display());
+        say!("Where a command names none, it is the folder {}.", home.sync_remote().display());
     }
     Ok(())
 }
 
 fn print(what: &impl Serialize) -> Result<(), SetupError> {
-    println!("{}", serde_json::to_string_pretty(what)?);
+    say!("{}", serde_json::to_string_pretty(what)?);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: fed with statuses. Never shown where the output is no terminal, but for the lines of `watch`.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use greenlight_core::status::{Direction, Progress, Status, StatusState};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::output::say;
 use crate::{ClientError, Outcome, Remote};
 
 /// Draws statuses.
@@ -59,7 +60,8 @@ impl Display {
             return Ok(());
         }
         let line = serde_json::to_string(status).map_err(|error| ClientError::Print(error.to_string()))?;
-        writeln!(std::io::stdout(), "{line}").map_err(|error| ClientError::Print(error.to_string()))
+        say!("{line}");
+        Ok(())
     }
 
     fn draw_status(&mut self, status: &Status) {

@@ -12,6 +12,7 @@ use crate::args::SnapshotArguments;
 use crate::bar::Bar;
 use crate::command::read_schema;
 use crate::home::Home;
+use crate::output::say;
 use crate::sync::{self, How, Meta, Place, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
 use crate::{ClientError, Remote, Token, logs};
 
@@ -103,9 +104,9 @@ fn show(
 ) -> Result<(), SyncError> {
     if arguments.json {
         let json = serde_json::to_string_pretty(what).map_err(|error| SyncError::System(error.to_string()))?;
-        println!("{json}");
+        say!("{json}");
     } else {
-        println!("{}", text());
+        say!("{}", text());
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::{AdoptArguments, Places};
+use crate::output;
 
 /// What was done, or would be, or what is in the way.
 #[derive(Debug, Serialize)]
@@ -82,12 +83,18 @@ impl Report {
     }
 
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = Vec::new();
+        self.write(&mut out, json)?;
+        output::text(&String::from_utf8_lossy(&out));
+        Ok(())
+    }
+
+    fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if json {
             return writeln!(out, "{}", serde_json::to_string_pretty(self)?);
         }
         if self.adopted {
-            self.print_adopted(&mut out)?;
+            self.print_adopted(out)?;
         } else if self.is_possible() {
             let (rows, tables) = self.counts();
             let mending = if self.obstacles.is_empty() { "" } else { ", after mending it" };
@@ -95,7 +102,7 @@ impl Report {
             writeln!(out, "Its schema would be {}, in {}.", self.schema, self.schema_file.display())?;
             writeln!(out, "Nothing was changed: this was a dry run.")?;
         } else {
-            return self.print_refused(&mut out);
+            return self.print_refused(out);
         }
         for note in &self.notes {
             writeln!(out, "Note: {}.", clean(note))?;

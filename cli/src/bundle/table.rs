@@ -8,6 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use greenlight_store::bundle::{Excerpt, Header, Held, HeldRow, Refusal, SavedValue, TablePlan};
 
+use crate::output::say;
+
 /// Characters of a value that are shown.
 const MAX_SHOWN: usize = 40;
 /// The same, in a table of rows.
@@ -20,20 +22,20 @@ pub(super) fn header(header: &Header) {
     // The format of dates ends with the year 9999.
     let saved = saved.filter(|_| header.created_at < 253_402_300_800_000);
     let saved = saved.map_or_else(|| format!("{} ms", header.created_at), httpdate::fmt_http_date);
-    println!("Bundle {} of database `{}`", clean(&header.id), clean(&header.name));
-    println!("  saved     {saved}, reason {}", clean(&header.reason));
-    println!("  schema    {} {}", clean(&header.schema_name), header.schema_number);
-    println!("  site      {}", clean(&header.site_id));
-    println!("  server    {}", header.server_site_id.as_deref().map_or_else(|| "none yet".to_owned(), clean));
-    println!("  pending   {} changes", header.changes);
-    println!();
+    say!("Bundle {} of database `{}`", clean(&header.id), clean(&header.name));
+    say!("  saved     {saved}, reason {}", clean(&header.reason));
+    say!("  schema    {} {}", clean(&header.schema_name), header.schema_number);
+    say!("  site      {}", clean(&header.site_id));
+    say!("  server    {}", header.server_site_id.as_deref().map_or_else(|| "none yet".to_owned(), clean));
+    say!("  pending   {} changes", header.changes);
+    say!();
 }
 
 pub(super) fn counts(tables: &[Held], whole: bool) {
-    println!("{:<32} {:>12} {:>12}", "rows of", "pending", "in all");
+    say!("{:<32} {:>12} {:>12}", "rows of", "pending", "in all");
     for Held { table, pending, all, .. } in tables {
         let all = if whole { all.to_string() } else { "not saved".to_owned() };
-        println!("{:<32} {pending:>12} {all:>12}", clean(table));
+        say!("{:<32} {pending:>12} {all:>12}", clean(table));
     }
 }
 
@@ -48,15 +50,15 @@ pub(super) fn rows(held: &Held, whole: bool) {
     let titles = ["key".to_owned(), "state".to_owned()].into_iter().chain(shown.iter().map(|name| clean(name)));
     let lines: Vec<Vec<String>> =
         std::iter::once(titles.collect()).chain(held.rows.iter().map(|row| line(row, &shown))).collect();
-    println!("\n{}, the first {} of {total} rows:", clean(&held.table), held.rows.len());
+    say!("\n{}, the first {} of {total} rows:", clean(&held.table), held.rows.len());
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
     for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("  {}", cells.join("  ").trim_end());
+        say!("  {}", cells.join("  ").trim_end());
     }
     if names.len() > shown.len() {
-        println!("  and {} more columns", names.len() - shown.len());
+        say!("  and {} more columns", names.len() - shown.len());
     }
 }
 
@@ -74,24 +76,24 @@ fn line(row: &HeldRow, columns: &[&String]) -> Vec<String> {
 }
 
 pub(super) fn plan(tables: &[TablePlan]) {
-    println!("{:<28} {:>8} {:>11} {:>8} {:>8} {:>8}", "rows of", "added", "overwritten", "deleted", "equal", "unknown");
+    say!("{:<28} {:>8} {:>11} {:>8} {:>8} {:>8}", "rows of", "added", "overwritten", "deleted", "equal", "unknown");
     for table in tables {
         let TablePlan { table: name, added, overwritten, deleted, equal, unknown, unknown_columns, samples } = table;
-        println!("{:<28} {added:>8} {overwritten:>11} {deleted:>8} {equal:>8} {unknown:>8}", clean(name));
+        say!("{:<28} {added:>8} {overwritten:>11} {deleted:>8} {equal:>8} {unknown:>8}", clean(name));
         for sample in samples {
             let (here, bundle) = (text(&sample.here, MAX_SHOWN), text(&sample.bundle, MAX_SHOWN));
-            println!("  ({}) {}: {here} becomes {bundle}", key(&sample.key, MAX_SHOWN), clean(&sample.column));
+            say!("  ({}) {}: {here} becomes {bundle}", key(&sample.key, MAX_SHOWN), clean(&sample.column));
         }
         if !unknown_columns.is_empty() {
             let names: Vec<String> = unknown_columns.iter().map(|name| clean(name)).collect();
-            println!("  left in the bundle, since the schema has no such columns: {}", names.join(", "));
+            say!("  left in the bundle, since the schema has no such columns: {}", names.join(", "));
         }
     }
 }
 
 pub(super) fn refusals(refusals: &[Refusal]) {
     for Refusal { table, key: of, why } in refusals {
-        println!("Refused: {} ({}): {}", clean(table), key(of, MAX_SHOWN), clean(why));
+        say!("Refused: {} ({}): {}", clean(table), key(of, MAX_SHOWN), clean(why));
     }
 }
 

@@ -10,4 +10,5 @@ mod fixture;
 mod json;
 mod live;
 mod manual;
+mod output;
 mod serve;

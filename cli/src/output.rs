@@ -1,0 +1,53 @@
+//! The standard output: the one way in which answers are printed.
+//!
+//! Where in the flow: below every command. Never ends one: what was done is done, whether or not anybody reads of it.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Everything was taken so far.
+const OPEN: u8 = 0;
+/// Whoever reads has seen enough, as `head` has.
+const CLOSED: u8 = 1;
+/// It can't be printed, and that was told.
+const FAILED: u8 = 2;
+
+/// How printing went so far; nothing is printed any more once it is not open.
+static STATE: AtomicU8 = AtomicU8::new(OPEN);
+
+/// Prints a line, as `println!` does, without its panic.
+macro_rules! say {
+    () => { $crate::output::text("\n") };
+    ($($argument:tt)*) => { $crate::output::text(&format!("{}\n", format_args!($($argument)*))) };
+}
+pub(crate) use say;
+
+/// Prints a text as it is.
+pub(crate) fn text(text: &str) {
+    if !is_open() {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        STATE.store(judge(&error), Ordering::Relaxed);
+    }
+}
+
+/// Whether everything was taken so far.
+pub(crate) fn is_open() -> bool {
+    STATE.load(Ordering::Relaxed) == OPEN
+}
+
+/// How a command ends: as it would, or with 1 where what it says got lost.
+pub(crate) fn ended(code: ExitCode) -> ExitCode {
+    if STATE.load(Ordering::Relaxed) == FAILED { ExitCode::FAILURE } else { code }
+}
+
+fn judge(error: &io::Error) -> u8 {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return CLOSED;
+    }
+    eprintln!("greenlight: the answer can't be printed: {error}");
+    FAILED
+}

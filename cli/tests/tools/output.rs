@@ -1,0 +1,65 @@
+//! What becomes of an answer that nobody reads, or that does not fit: it is no reason to fail, nor to hide it.
+//!
+//! Where in the flow: the real program, with a pipe that is closed and a device that is full.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::fixture::{home, said};
+
+/// Always full, where the system has it.
+const FULL: &str = "/dev/full";
+
+/// Runs it with a standard output that nobody reads any more.
+fn unread(mut command: Command) -> Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer).stderr(Stdio::piped()).output().unwrap()
+}
+
+#[test]
+fn a_command_that_nobody_reads_ends_as_it_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home").with_remote("./usb");
+    home.write("Emma");
+    for (words, code) in [
+        (&["sync", "status"][..], 7),
+        (&["sync", "status", "--json"], 7),
+        (&["sync", "push"], 0),
+        (&["sync", "status"], 0),
+        (&["remote", "list"], 0),
+        (&["init"], 0),
+        (&["doctor"], 0),
+        (&["completions", "bash"], 0),
+        (&["man", "pages"], 0),
+    ] {
+        let output = unread(home.command(words));
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
+        assert!(!said(&output).contains("panicked") && !said(&output).contains("printed"), "{}", said(&output));
+    }
+    assert_eq!(home.json(&["sync", "status", "--json"], 0)["status"], "equal", "it was pushed");
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_an_error() {
+    if !Path::new(FULL).exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home").with_remote("./usb");
+    for words in [&["sync", "status"][..], &["remote", "list"], &["completions", "bash"]] {
+        let full = OpenOptions::new().write(true).open(FULL).unwrap();
+        let output = home.command(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", said(&output));
+        assert_eq!(said(&output).matches("the answer can't be printed").count(), 1, "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_watch_that_nobody_reads_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home").with_remote("ws://127.0.0.1:1/shop");
+    let output = unread(home.command(&["sync", "watch", "--json"]));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
