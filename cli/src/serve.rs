@@ -139,7 +139,9 @@ fn settings(mut flags: Flags, place: &ServePlace) -> Result<Settings, ServeError
     }
     let mut settings = Settings::load(flags)?;
     // Whoever named nobody means themselves, at this machine.
-    settings.dev |= !is_dev_said && settings.listen.ip().is_loopback() && is_nobody_named(&settings)?;
+    if !is_dev_said && settings.listen.ip().is_loopback() && is_nobody_named(&settings)? {
+        (settings.dev, settings.dev_until_named) = (true, true);
+    }
     if settings.databases.is_empty() && !settings.dev {
         settings.databases = rules(&schemas(&settings.schemas)?)?;
     }
@@ -156,9 +158,12 @@ fn config(home: &Home) -> Option<PathBuf> {
     Some(home.folder.join(CONFIG)).filter(|file| file.exists())
 }
 
+/// A file of tokens counts even when all of them were revoked: whoever took somebody back lets nobody in by that.
 fn is_nobody_named(settings: &Settings) -> Result<bool, ServeError> {
-    let file = TokenFile::read(&settings.token_file()).map_err(TokenError::File)?;
-    Ok(settings.access.is_empty() && settings.jwks.is_none() && file.tokens.is_empty())
+    let file = settings.token_file();
+    // One that is not right is told now.
+    TokenFile::read(&file).map_err(TokenError::File)?;
+    Ok(settings.access.is_empty() && settings.jwks.is_none() && !file.exists())
 }
 
 /// The names of the schemas in a folder, sorted; at least one.
@@ -217,7 +222,8 @@ fn describe(address: SocketAddr, settings: &Settings, schemas: &[String]) -> Str
     text += &match (is_local, settings.dev) {
         (true, true) => format!(
             "Whoever is at this machine may do everything; no other can reach it. For a client here:\n  {add}\nTo let \
-             other machines in, make a token (greenlight serve token add --help), and start with --listen 0.0.0.0:{}.",
+             other machines in, make a token (greenlight serve token add --help), and start with --listen 0.0.0.0:{}. From \
+             the first token on one is needed here too.",
             address.port()
         ),
         (true, false) => {

@@ -193,6 +193,8 @@ pub struct Access {
     grants: Vec<Grant>,
     keys: Keys,
     revoked: Vec<RevokedSubject>,
+    /// Whether somebody was named, which ends what development allows.
+    ends_development: bool,
 }
 
 impl std::fmt::Debug for Access {
@@ -210,7 +212,17 @@ impl Access {
     /// The same and what the token file and the keys of signed tokens add.
     pub fn with(&self, file: &TokenFile, keys: Keys) -> Self {
         let grants = self.grants.iter().cloned().chain(file.grants()).collect();
-        Self { grants, keys, revoked: file.revoked_subjects.clone() }
+        Self { grants, keys, revoked: file.revoked_subjects.clone(), ends_development: false }
+    }
+
+    /// The same, but whoever sits at this machine is asked for a token too, with `--dev` as well.
+    pub fn without_development(self) -> Self {
+        Self { ends_development: true, ..self }
+    }
+
+    /// Whether what development allows has ended.
+    pub fn ends_development(&self) -> bool {
+        self.ends_development
     }
 
     /// Whether nobody can come in.
@@ -252,6 +264,7 @@ impl Access {
         let here =
             |pattern: &Pattern| database.map_or_else(|| pattern.matches_all(), |name| pattern.matches(name.as_str()));
         match &proof {
+            Proof::Development if self.ends_development => Err(Denied::Revoked),
             Proof::Development => Ok(Some(Pass::development())),
             Proof::Token(digest) => {
                 // All are looked at, whichever it is.
@@ -320,6 +333,14 @@ mod tests {
         let late = Access::new(vec![Grant { expires: Some(1), ..grant }]);
         assert_eq!(late.renew(&pass, &name("shop")), Err(Denied::Expired));
         assert_eq!(late.admit("aaa", Some(&name("shop")), Role::Read), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn who_sits_here_is_let_go_when_somebody_is_named() {
+        let (open, shop) = (Access::default(), name("shop"));
+        let pass = Pass::development();
+        assert_eq!(open.renew(&pass, &shop), Ok(pass.clone()));
+        assert_eq!(open.without_development().renew(&pass, &shop), Err(Denied::Revoked));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Settings {
     pub poll: Option<Duration>,
     /// Everyone at this machine has every role, and databases named after a schema are made on first use.
     pub dev: bool,
+    /// That this is so only until there is a file of tokens; a running server notices.
+    pub dev_until_named: bool,
     /// Which names are databases, of which schema, and whether they may be made. The first match counts.
     pub databases: Vec<DatabaseRule>,
     /// Who may do what, by the configuration alone.
@@ -153,6 +155,7 @@ impl Settings {
             extension: None,
             poll: None,
             dev: true,
+            dev_until_named: false,
             databases: Vec::new(),
             access: Access::default(),
             tokens: None,
@@ -198,6 +201,7 @@ impl Settings {
             extension: flags.extension.or(file.extension),
             poll: poll(flags.poll.or(file.poll).unwrap_or(false), flags.poll_ms.or(file.poll_ms))?,
             dev: flags.dev.or(file.dev).unwrap_or(false),
+            dev_until_named: false,
             databases: file.database.into_iter().map(DatabaseRule::try_from).collect::<Result<_, _>>()?,
             access: access(file.token, flags.admin_token)?,
             tokens: flags.tokens.or(file.tokens),

@@ -2,7 +2,9 @@
 //!
 //! Where in the flow: a server of a home, and the homes that sync with it.
 
-use crate::fixture::{SCHEMA, home};
+use std::time::Instant;
+
+use crate::fixture::{DEADLINE, SCHEMA, home};
 
 const FREE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -38,6 +40,33 @@ fn who_was_given_a_token_comes_in_and_nobody_else_any_more() {
     let file = alice.file("token", token["token"].as_str().unwrap());
     alice.ok(&["sync", "now", "--token-file", &file]);
     assert_eq!(owner.json(&["serve", "token", "revoke", "alice", "--json"], 0)["revoked"]["id"], token["id"]);
+}
+
+#[test]
+fn a_running_server_asks_for_a_token_as_soon_as_there_is_one_and_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = home(folder.path(), "server");
+    let server = owner.serve(&FREE);
+    assert_eq!(server.told["token_needed"], false);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    alice.ok(&["sync", "now"]);
+    let words = ["serve", "token", "add", "--name", "alice", "--database", "shop", "--role", "write", "--json"];
+    let token = owner.json(&words, 0);
+    let until = Instant::now() + DEADLINE;
+    while alice.run(&["sync", "status"]).status.code() != Some(3) {
+        assert!(Instant::now() < until, "everyone comes in still");
+    }
+    let file = alice.file("token", token["token"].as_str().unwrap());
+    alice.ok(&["sync", "now", "--token-file", &file]);
+    owner.ok(&["serve", "token", "revoke", "alice"]);
+    while alice.run(&["sync", "status", "--token-file", &file]).status.code() != Some(3) {
+        assert!(Instant::now() < until, "who was revoked comes in still");
+    }
+    assert!(alice.ends(&["sync", "status"], 3).contains("Refused"));
+    drop(server);
+    let server = owner.serve(&FREE);
+    assert_eq!(server.told["token_needed"], true, "somebody was named once");
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Caller {
         if self.is_foreign_page {
             return Err(Denied::Origin);
         }
+        let dev = dev && !access.ends_development();
         if dev && self.is_local {
             return Ok(Pass::development());
         }

@@ -31,6 +31,8 @@ struct Files {
     keys: Option<PathBuf>,
     issuer: Option<String>,
     audience: Option<String>,
+    /// Whether a file of tokens ends what development allows.
+    ends_development: bool,
 }
 
 /// By what a change is seen: another file, or written again.
@@ -48,6 +50,7 @@ impl Gate {
             keys: settings.jwks.clone(),
             issuer: settings.jwt_issuer.clone(),
             audience: settings.jwt_audience.clone(),
+            ends_development: settings.dev_until_named,
         };
         let stamp = files.stamp();
         let (sender, access) = watch::channel(Arc::new(files.read()?));
@@ -80,7 +83,10 @@ impl Files {
                 .map_err(|error| SettingsError::bad("jwks", error.to_string()))?,
             None => KeySet::default(),
         };
-        Ok(self.own.with(&tokens, Arc::new(keys)))
+        let access = self.own.with(&tokens, Arc::new(keys));
+        // One without a token in it too: somebody was named, and was taken back.
+        let is_named = self.ends_development && self.tokens.exists();
+        Ok(if is_named { access.without_development() } else { access })
     }
 
     fn stamp(&self) -> Stamp {
