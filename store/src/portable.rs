@@ -19,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use greenlight_core::replica::{Fault, FaultKind};
+use rusqlite::ffi::{SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK};
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -231,12 +232,29 @@ impl From<rusqlite::Error> for PortableError {
 /// # Errors
 /// [`PortableError`].
 pub fn look(file: &Path) -> Result<Present, PortableError> {
-    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    conn.busy_timeout(BUSY_LIMIT)?;
+    let conn = reader(file)?;
     conn.execute_batch("BEGIN")?;
     let present = present(&conn)?;
     conn.execute_batch("COMMIT")?;
     Ok(present)
+}
+
+/// Opens a database to read it. A transaction that was cut off is undone first, which only who may write can do.
+fn reader(file: &Path) -> Result<Connection, PortableError> {
+    let open = |flags| {
+        let conn = Connection::open_with_flags(file, flags)?;
+        conn.busy_timeout(BUSY_LIMIT)?;
+        // Reads the first page: until then nothing is looked at.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok::<_, rusqlite::Error>(conn)
+    };
+    let opened = open(OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let code = opened.as_ref().err().and_then(rusqlite::Error::sqlite_extended_error_code);
+    if matches!(code, Some(SQLITE_READONLY_ROLLBACK | SQLITE_READONLY_RECOVERY)) {
+        drop(open(OpenFlags::SQLITE_OPEN_READ_WRITE)?);
+        return Ok(open(OpenFlags::SQLITE_OPEN_READ_ONLY)?);
+    }
+    Ok(opened?)
 }
 
 /// Checks a snapshot that came from elsewhere, from its first page to its last index.

@@ -182,6 +182,40 @@ fn a_log_that_lies_about_is_not_played_into_what_is_pulled() {
     });
 }
 
+/// What a program that is killed in a transaction leaves: half of it in the file, and the journal that undoes it.
+fn cut_off(machine: &Machine) {
+    let conn = rusqlite::Connection::open(machine.db()).unwrap();
+    conn.execute_batch(
+        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN; CREATE TABLE half (way);
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+         INSERT INTO half SELECT randomblob(4000) FROM n",
+    )
+    .unwrap();
+    let files = ["db.sqlite", "db.sqlite-journal"].map(|name| machine.home.join(name));
+    let left = files.clone().map(|file| std::fs::read(file).unwrap());
+    drop(conn);
+    for (file, bytes) in files.iter().zip(left) {
+        std::fs::write(file, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_transaction_that_was_cut_off_is_undone() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        cut_off(&alice);
+        assert_eq!(alice.status(), "ahead");
+        assert_eq!(alice.books(), ["Emma", "Persuasion"]);
+        cut_off(&alice);
+        alice.ok(&["sync", "push"]);
+        cut_off(&bob);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+        assert_eq!(books(&bob.home.join("db.sqlite.before-pull")), ["Emma"]);
+    });
+}
+
 #[test]
 fn a_link_in_a_shared_folder_is_not_written_through() {
     each(|world| {

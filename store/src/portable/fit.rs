@@ -10,8 +10,8 @@ use std::path::Path;
 use greenlight_core::{Bound, Cursor, SiteId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, RENUMBERED, Step, Watch};
-use super::{content, kind, largest_version, marks, readable_schema, schema_name, set_marks};
+use super::{Event, Head, Kind, PortableError, RENUMBERED, Step, Watch};
+use super::{content, kind, largest_version, marks, readable_schema, reader, schema_name, set_marks};
 use crate::backup;
 use crate::database::Role;
 use crate::schema::Schema;
@@ -97,8 +97,7 @@ impl Identity {
 
 /// The present database's identity; `None` where that is a plain one.
 fn identity(present: &Path) -> Result<Option<Identity>, PortableError> {
-    let conn = Connection::open_with_flags(present, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    conn.busy_timeout(BUSY_LIMIT)?;
+    let conn = reader(present)?;
     conn.execute_batch("BEGIN")?;
     if kind(&conn)? != Kind::Replica {
         return Ok(None);
@@ -165,7 +164,7 @@ fn with_log(conn: &Connection) -> Result<(), PortableError> {
 }
 
 fn has_log(present: &Path) -> Result<bool, PortableError> {
-    let conn = Connection::open_with_flags(present, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let conn = reader(present)?;
     let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     Ok(mode == "wal")
 }

@@ -10,7 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
-use super::{content, kind, marks, present, readable_schema, set_marks};
+use super::{content, kind, marks, present, readable_schema, reader, set_marks};
 use crate::backup;
 use crate::limits::BACKUP_STEP_PAGES;
 use crate::making::clear_place;
@@ -81,9 +81,7 @@ pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> 
 }
 
 pub(super) fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
-    let reader = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    reader.busy_timeout(BUSY_LIMIT)?;
-    copy_from(&reader, source, part, watch)
+    copy_from(&reader(source)?, source, part, watch)
 }
 
 /// Copies what a connection to `source` sees, which is one moment where it is in a transaction.
