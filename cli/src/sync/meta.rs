@@ -68,6 +68,9 @@ pub struct Payload {
     pub hash: String,
     /// Its length.
     pub bytes: u64,
+    /// Nothing, encrypted as it is, hexadecimal: whoever pushes next finds out whether the passphrase is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// The object that it is, where that does not follow from the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,

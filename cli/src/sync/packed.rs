@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use age::secrecy::SecretString;
 
 use super::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
-use super::packing::{Compression, Encryption, Packing, Unpack, pack, unpack};
+use super::packing::{Compression, Encryption, Packing, Unpack, check_of, is_of, pack, unpack};
 use super::report::{Progress, Stage};
 use super::{SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
@@ -30,6 +30,29 @@ impl PackedRemote {
     fn over(&self, there: Option<&Meta>) -> (Compression, Encryption) {
         let present = there.map(Meta::packing).unwrap_or_default();
         (self.packing.compression.unwrap_or(present.0), self.packing.encryption.unwrap_or(present.1))
+    }
+
+    /// Whether a push over what is there has the passphrase that it needs: that of what is there, where its meta can
+    /// tell. With another one the push would lock everybody else out.
+    pub(super) fn opens(&self, there: Option<&Meta>) -> Result<(), SyncError> {
+        let (_, encryption) = self.over(there);
+        let Some(passphrase) = self.passphrase(encryption)? else { return Ok(()) };
+        let check = there.and_then(|there| there.payload.as_ref()?.check.as_deref());
+        // What older programs stored has none.
+        let Some(check) = check else { return Ok(()) };
+        match is_of(check, passphrase) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let why = "the one that was given does not open what is there, and whoever has the right one could not \
+                           open what is pushed; `greenlight sync push --force` changes it";
+                Err(SyncError::Passphrase { remote: self.shown(), why: why.to_owned() })
+            }
+            Err(error) => {
+                let why =
+                    format!("the passphrase can't be checked: {error}; `greenlight sync push --force` replaces it");
+                Err(SyncError::Meta { place: self.shown(), why })
+            }
+        }
     }
 
     /// The passphrase where it is needed.
@@ -101,10 +124,13 @@ impl SnapshotRemote for PackedRemote {
         }
         let passphrase = self.passphrase(encryption)?;
         let to = packed_beside(file);
+        let check = passphrase.clone().map(check_of).transpose();
+        let check = check.map_err(|error| SyncError::System(error.to_string()))?;
         let replaced = pack((file, &to), compression, passphrase, &mut |done, of| progress(Stage::Packing, done, of))
             .and_then(|sum| {
                 crash::point(Point::Packed);
-                let payload = Payload { compression, encryption, hash: sum.hash, bytes: sum.bytes, object: None };
+                let (hash, bytes) = (sum.hash, sum.bytes);
+                let payload = Payload { compression, encryption, hash, bytes, check, object: None };
                 let meta = Meta { format: PACKED_FORMAT, payload: Some(payload), ..meta.clone() };
                 self.inner.replace(seen, &to, &meta, progress)
             });

@@ -192,7 +192,27 @@ pub(super) enum Unpack {
     Write(io::Error),
 }
 
-fn open(file: File, passphrase: SecretString) -> Result<age::stream::StreamReader<File>, Unpack> {
+/// What shows later whether a passphrase is this one: nothing, encrypted with it, as hexadecimal digits.
+pub(super) fn check_of(passphrase: SecretString) -> io::Result<String> {
+    let mut sealed_nothing = Vec::new();
+    sealed(&mut sealed_nothing, Some(passphrase), &mut |_| Ok(()))?;
+    Ok(hex(&sealed_nothing))
+}
+
+/// Whether a check was made with this passphrase.
+pub(super) fn is_of(check: &str, passphrase: SecretString) -> io::Result<bool> {
+    let digits = |at| check.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..check.len()).step_by(2).map(digits).collect();
+    let bytes = bytes.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it is no hexadecimal number"))?;
+    match open(&*bytes, passphrase) {
+        Ok(_) => Ok(true),
+        Err(Unpack::Passphrase) => Ok(false),
+        Err(Unpack::Read(error) | Unpack::Write(error)) => Err(error),
+        Err(Unpack::TooLong) => Err(ErrorKind::FileTooLarge.into()),
+    }
+}
+
+fn open<R: Read>(file: R, passphrase: SecretString) -> Result<age::stream::StreamReader<R>, Unpack> {
     let mut identity = age::scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(SCRYPT_LOG_N_MAX);
     let decryptor = age::Decryptor::new(file).map_err(|error| Unpack::Read(io::Error::other(error.to_string())))?;

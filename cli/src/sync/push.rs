@@ -35,6 +35,9 @@ pub(super) fn run(
     if let Some(unchanged) = settled(config, &remote, &known, how, &result)? {
         return Ok(unchanged);
     }
+    if !how.force {
+        remote.opens(known.there.as_ref())?;
+    }
     let generation = known.there.as_ref().map_or(0, |there| there.generation) + 1;
     let forced = matches!(known.relation, Relation::Behind | Relation::Diverged) || known.foreign.is_some();
     let result = SyncResult { changed: true, forced, generation, ..result };

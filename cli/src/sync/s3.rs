@@ -198,7 +198,9 @@ impl S3Remote {
         let (hash, bytes) = meta.stored();
         let name = format!("{}.{hash}.{:016x}", meta.name(), super::random()?);
         let (compression, encryption) = meta.packing();
-        let payload = Payload { compression, encryption, hash: hash.to_owned(), bytes, object: Some(name.clone()) };
+        let check = meta.payload.as_ref().and_then(|payload| payload.check.clone());
+        let (hash, object) = (hash.to_owned(), Some(name.clone()));
+        let payload = Payload { compression, encryption, hash, bytes, check, object };
         let meta = Meta { format: PACKED_FORMAT, payload: Some(payload), ..meta.clone() };
         let key = self.place.key(&name);
         let mut told = |done| {

@@ -72,6 +72,7 @@ fn a_long_one_travels_in_parts_and_packed_as_is_said() {
     bob.ok(&["sync", "push"]);
     let stored = names(&world.remote());
     assert!(stored.len() == 2 && stored[0].starts_with("db.sqlite.zst.age."), "{stored:?}");
+    assert!(bob.remote_meta()["payload"]["check"].is_string(), "who pushes next can try the passphrase");
     alice.ok(&["sync", "pull"]);
     assert_eq!((much(&bob), alice.status()), (much(&alice), "equal".to_owned()));
 }

@@ -142,6 +142,46 @@ fn without_the_right_passphrase_nothing_is_changed() {
     }
 }
 
+#[test]
+fn a_push_with_another_passphrase_locks_nobody_out_unless_it_is_forced() {
+    let world = World::with(true, Kind::Encrypted);
+    let (alice, bob) = world.in_step();
+    bob.write("Sanditon");
+    let before = alice.remote_meta();
+    let file = world.folder.path().join("phrase");
+    let bob = bob.configured(&format!("passphrase_file = '{}'", file.display()));
+    let refuses = |words: &[&str], why: &str| {
+        bob.fails(words, 3, why);
+        assert_eq!(bob.remote_meta(), before);
+        assert!(!names(&bob.home).contains(&"db.sqlite.bak".to_owned()), "it was copied for nothing");
+    };
+    refuses(&["sync", "push"], "phrase can't be read");
+    std::fs::write(&file, "corect horse battery staple").unwrap();
+    refuses(&["sync", "push"], "does not open what is there");
+    refuses(&["sync", "push", "--dry-run"], "does not open what is there");
+    std::fs::write(&file, PASSPHRASE).unwrap();
+    bob.ok(&["sync", "push"]);
+    alice.ok(&["sync", "pull"]);
+    assert_eq!(alice.books(), ["Emma", "Sanditon"]);
+    std::fs::write(&file, "another one").unwrap();
+    bob.write("Persuasion");
+    bob.ok(&["sync", "push", "--force"]);
+    alice.fails(&["sync", "pull"], 3, "does not open what is there");
+}
+
+#[test]
+fn what_an_older_program_has_stored_is_pushed_over_unchecked() {
+    let world = World::with(true, Kind::Encrypted);
+    let (alice, _) = world.in_step();
+    alice.change_remote_meta(|meta| drop(meta["payload"].as_object_mut().unwrap().remove("check").unwrap()));
+    alice.write("Persuasion");
+    let output = alice.command(&["sync", "push"]).env("GREENLIGHT_PASSPHRASE", "another one").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    alice.change_remote_meta(|meta| meta["payload"]["check"] = json!("no number"));
+    alice.write("Sanditon");
+    alice.fails(&["sync", "push"], 1, "can't be checked");
+}
+
 /// Puts other bytes there, with a meta that fits them.
 fn plant(machine: &Machine, name: &str, stored: &[u8]) {
     std::fs::write(machine.remote.join(name), stored).unwrap();
