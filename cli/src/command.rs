@@ -134,6 +134,8 @@ async fn follow(
     let chosen = Chosen::find(&home, place.remote.as_deref())?;
     let token = chosen.token(place.token_file.as_deref());
     let remote = live(chosen, place.remote.is_some())?;
+    // It is read at each dial; one that can't be read at all is no matter of the connection.
+    token.read()?;
     crate::logs::begin(&home.logs);
     let settings =
         ClientSettings { remote: remote.clone(), token, agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")) };

@@ -154,6 +154,11 @@ fn a_sync_with_a_server_takes_its_remote_from_the_home_and_refuses_a_folder() {
     run(&["init", "--schema", folder.path().join("shop.sql").to_str().unwrap()]);
     let unreachable = run(&["sync", "now", "--timeout", "0"]);
     assert_eq!(unreachable.status.code(), Some(4), "{}", said(&unreachable));
+    for words in [&["sync", "now"][..], &["sync", "watch"], &["sync", "status"]] {
+        let refused = run(&[words, &["--token-file", "/none/token"]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains("the token file /none/token can't be read"), "{}", said(&refused));
+    }
 }
 
 #[test]
