@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::config::RemoteConfig;
-use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute};
+use crate::home::{DEFAULT_REMOTE, Home, HomeError, absolute_in};
 use crate::sync::{Packing, Passphrase, S3Place, S3PlaceError};
 use crate::{ClientError, Remote, Token};
 
@@ -89,7 +89,7 @@ impl Address {
     pub fn parse(text: &str, beside: &Path) -> Result<Self, AddressError> {
         let folder = |path: &str| match path {
             "" => Err(AddressError::Empty),
-            path => Ok(Self::Folder(absolute(&beside.join(path))?)),
+            path => Ok(Self::Folder(absolute_in(beside, path.as_ref())?)),
         };
         if let Some(path) = text.strip_prefix("folder:") {
             return folder(path);
@@ -170,7 +170,7 @@ impl Chosen {
         if !matches!(address, Address::Live(_)) && remote.token_file.is_some() {
             return Err(AddressError::NoServer(address.to_string()));
         }
-        let file = |file: &Option<PathBuf>| file.as_ref().map(|file| absolute(&beside.join(file))).transpose();
+        let file = |file: &Option<PathBuf>| file.as_ref().map(|file| absolute_in(beside, file)).transpose();
         let token_file = file(&remote.token_file)?;
         let passphrase = file(&remote.passphrase_file)?.map_or(Packing::default().passphrase, Passphrase::File);
         let packing = Packing { compression: remote.compression, encryption: remote.encryption, passphrase };

@@ -164,12 +164,28 @@ impl Config {
         };
         let config: Self = toml::from_str(&text)
             .map_err(|error| ConfigError::Text { file: file.to_owned(), why: error.to_string().trim().to_owned() })?;
+        if let Some((key, _)) = config.paths().into_iter().find(|(_, path)| path.is_some_and(|it| it == Path::new("")))
+        {
+            let why = format!("`{key}` is empty: write a path, or take the key away");
+            return Err(ConfigError::Text { file: file.to_owned(), why });
+        }
         match config.remotes.keys().find(|name| !is_name(name)) {
             Some(name) => {
                 Err(ConfigError::Text { file: file.to_owned(), why: ConfigError::Name(name.clone()).to_string() })
             }
             None => Ok(config),
         }
+    }
+
+    /// The paths, by their keys.
+    fn paths(&self) -> [(&'static str, Option<&Path>); 5] {
+        [
+            ("db", self.db.as_deref()),
+            ("sync_meta", self.sync_meta.as_deref()),
+            ("sync_lock", self.sync_lock.as_deref()),
+            ("logs", self.logs.as_deref()),
+            ("data", self.data.as_deref()),
+        ]
     }
 
     /// Names a remote.
@@ -283,6 +299,7 @@ mod tests {
             ("[remotes.usb]\naddress = \"x\"\npassphrase = \"x\"", "unknown field"),
             ("[remotes.\"../x\"]\naddress = \"x\"", "can't be a remote's name"),
             ("db = ", "can't be used"),
+            ("db = \"\"", "`db` is empty"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Config::read(&file, true).unwrap_err().to_string();

@@ -60,6 +60,12 @@ pub enum HomeError {
         /// Why.
         source: std::io::Error,
     },
+    /// What a shell would have written out.
+    #[error(
+        "the path {} begins with `~`, which only a shell understands: write it out, as in /home/me/notes, or write ./~ \
+         for a folder of that name", .0.display()
+    )]
+    Tilde(PathBuf),
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -126,7 +132,7 @@ impl Home {
         let place = |flag: &Option<PathBuf>, key: &Option<PathBuf>, name: &str| match (flag, key) {
             (Some(path), _) => absolute(path),
             // Relative to the file that says it: it means the same wherever the command is run.
-            (None, Some(path)) => absolute(&beside.join(path)),
+            (None, Some(path)) => absolute_in(&beside, path),
             (None, None) => Ok(folder.join(name)),
         };
         Ok(Self {
@@ -152,6 +158,16 @@ impl Home {
     }
 }
 
+/// A path as it is found from anywhere.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, HomeError> {
-    std::path::absolute(path).map_err(|source| HomeError::Path { path: path.to_owned(), source })
+    absolute_in(Path::new(""), path)
+}
+
+/// The same of one that is relative to a folder.
+pub(crate) fn absolute_in(folder: &Path, path: &Path) -> Result<PathBuf, HomeError> {
+    if path.starts_with("~") {
+        return Err(HomeError::Tilde(path.to_owned()));
+    }
+    let absolute = std::path::absolute(folder.join(path));
+    absolute.map_err(|source| HomeError::Path { path: path.to_owned(), source })
 }

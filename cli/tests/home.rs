@@ -162,6 +162,42 @@ fn a_sync_with_a_server_takes_its_remote_from_the_home_and_refuses_a_folder() {
 }
 
 #[test]
+fn what_only_a_shell_understands_is_no_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.args(words).env_clear().current_dir(folder.path()).env("GREENLIGHT_HOME", folder.path().join("home"));
+        command.output().unwrap()
+    };
+    for words in [
+        &["remote", "add", "usb", "~/usb"][..],
+        &["remote", "add", "usb", "folder:~/usb"],
+        &["remote", "add", "far", "wss://sync.example.com/shop", "--token-file", "~/token"],
+        &["init", "--db", "~/db.sqlite"],
+        &["init", "--home", "~"],
+        &["sync", "push", "--remote", "~/usb"],
+    ] {
+        let refused = run(words);
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", said(&refused));
+        assert!(said(&refused).contains("which only a shell understands"), "{}", said(&refused));
+    }
+    assert!(run(&["remote", "add", "odd", "./~"]).status.success());
+    let config = folder.path().join("home/config.toml");
+    for (text, words, why) in [
+        ("db = \"~/notes.db\"", &["init"][..], "which only a shell understands"),
+        ("logs = \"\"", &["init"], "`logs` is empty"),
+        ("[remotes.usb]\naddress = \"~/usb\"", &["sync", "push", "--remote", "usb"], "which only a shell understands"),
+        ("[remotes.usb]\naddress = \"\"", &["sync", "push", "--remote", "usb"], "an empty path is no remote"),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let refused = run(words);
+        assert_eq!(refused.status.code(), Some(1), "{text}: {}", said(&refused));
+        assert!(said(&refused).contains(why), "{}", said(&refused));
+    }
+    assert!(!folder.path().join("~").exists() && !folder.path().join("home/~").exists(), "and none was made");
+}
+
+#[test]
 fn a_configuration_that_can_not_be_understood_stops_every_command() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.toml"), "remote = 1").unwrap();
