@@ -226,7 +226,10 @@ fn hold(session: &Session, name: &str, title: &str) {
         std::fs::write(&file, &drawn).unwrap();
     }
     let there = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(steady(&drawn), steady(&there), "{name} shows something else than the program says");
+    for (says, shows) in steady(&drawn).lines().zip(steady(&there).lines()) {
+        assert_eq!(says, shows, "{name} shows something else than the program says");
+    }
+    assert_eq!(drawn.lines().count(), there.lines().count(), "{name}");
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     assert!(std::fs::read_to_string(readme).unwrap().contains(name), "the README shows {name}");
 }

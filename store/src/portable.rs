@@ -40,7 +40,7 @@ pub use take::{Take, Taken, take};
 /// How long another process's transaction is waited for, before the database counts as busy.
 pub const BUSY_LIMIT: Duration = Duration::from_secs(3);
 /// Marks of earlier snapshots that a replica remembers; the oldest go first.
-pub const MARKS: usize = 256;
+pub const MARKS: usize = 4_096;
 /// What stands before a mark of another numbering.
 const RENUMBERED: char = '-';
 /// The role of a snapshot: no client and no server opens it.

@@ -136,11 +136,14 @@ fn what_was_kept_before_a_killed_pull_is_kept_until_the_next_one_arrives() {
         let world = World::new(replicas);
         let (alice, bob) = world.in_step();
         let kept = bob.home.join("db.sqlite.before-pull");
+        alice.write("Lady Susan");
+        alice.ok(&["sync", "push"]);
+        bob.ok(&["sync", "pull"]);
         std::fs::write(&kept, "precious").unwrap();
         alice.write("Persuasion");
         alice.ok(&["sync", "push"]);
         dies(&bob, &["sync", "pull"], Point::Kept);
-        assert_eq!(crate::fixture::books(&kept), ["Emma"]);
+        assert_eq!(crate::fixture::books(&kept), ["Emma", "Lady Susan"]);
         assert_eq!(std::fs::read(bob.home.join("db.sqlite.before-pull.older")).unwrap(), b"precious");
         // One that fails gives it back.
         let reader = rusqlite::Connection::open(bob.db()).unwrap();
@@ -149,11 +152,11 @@ fn what_was_kept_before_a_killed_pull_is_kept_until_the_next_one_arrives() {
         drop(reader);
         assert_eq!(std::fs::read(&kept).unwrap(), b"precious");
         dies(&bob, &["sync", "pull"], Point::Placed);
-        assert_eq!(crate::fixture::books(&kept), ["Emma"]);
+        assert_eq!(crate::fixture::books(&kept), ["Emma", "Lady Susan"]);
         alice.write("Sanditon");
         alice.ok(&["sync", "push"]);
         bob.ok(&["sync", "pull"]);
-        assert_eq!(crate::fixture::books(&kept), ["Emma", "Persuasion"]);
+        assert_eq!(crate::fixture::books(&kept), ["Emma", "Lady Susan", "Persuasion"]);
         let rest: Vec<_> = names(&bob.home).into_iter().filter(|name| name.contains("before-pull")).collect();
         assert_eq!(rest, ["db.sqlite.before-pull"]);
     }

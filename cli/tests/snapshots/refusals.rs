@@ -72,6 +72,9 @@ fn a_pull_that_finds_a_reader_leaves_what_was_kept_before() {
     use std::os::unix::fs::MetadataExt as _;
     let world = World::new(false);
     let (alice, bob) = world.in_step();
+    alice.write("Lady Susan");
+    alice.ok(&["sync", "push"]);
+    bob.ok(&["sync", "pull"]);
     rusqlite::Connection::open(bob.db()).unwrap().execute_batch("PRAGMA journal_mode = DELETE").unwrap();
     let kept = bob.home.join("db.sqlite.before-pull");
     std::fs::write(&kept, "precious").unwrap();
@@ -85,7 +88,7 @@ fn a_pull_that_finds_a_reader_leaves_what_was_kept_before() {
     assert_eq!(std::fs::metadata(bob.db()).unwrap().nlink(), 1, "no second name");
     drop(reader);
     bob.ok(&["sync", "pull"]);
-    assert_eq!(books(&kept), ["Emma"]);
+    assert_eq!(books(&kept), ["Emma", "Lady Susan"]);
     assert!(!names(&bob.home).iter().any(|name| name.contains("older")), "{:?}", names(&bob.home));
 }
 
