@@ -11,6 +11,7 @@
 pub(crate) mod content;
 mod fit;
 mod inspect;
+mod local;
 mod merge;
 mod swap;
 pub(crate) mod take;
@@ -198,6 +199,16 @@ pub enum PortableError {
         name: String,
         /// The number of both.
         number: u32,
+    },
+    /// A table that is this machine's alone can't be carried over.
+    #[error(
+        "table `{table}`, which is on this machine alone, can't be kept: {why}. Rename or drop it and try again; nothing was replaced"
+    )]
+    Local {
+        /// The table.
+        table: String,
+        /// What SQLite says.
+        why: String,
     },
     /// What has the database's name is not a file.
     #[error("what has the database's name is a link or a folder, not a file")]

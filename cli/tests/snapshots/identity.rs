@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use greenlight_core::replica::ClientStore;
-use greenlight_store::ClientDatabase;
+use greenlight_store::{ClientDatabase, Location, Options, Schema};
 
 use crate::fixture::{Machine, World};
 
@@ -181,4 +181,77 @@ async fn after_a_pull_a_server_loses_nothing_and_is_not_believed_to_have_what_it
     dora.write("Lady Susan");
     assert_eq!(converged(&[&dora, &bob, &carol], &url).len(), 24);
     server.abort();
+}
+
+/// Tables that the schema does not name, with what SQLite can give them.
+fn keep_notes(machine: &Machine, secret: &str) {
+    let conn = rusqlite::Connection::open(machine.db()).unwrap();
+    conn.execute_batch(&format!(
+        "CREATE TABLE note (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT UNIQUE, isbn TEXT REFERENCES book (isbn),
+           long INTEGER AS (length(text)) STORED);
+         CREATE TABLE page (text TEXT, rowid_of TEXT);
+         CREATE TABLE word (word TEXT PRIMARY KEY) WITHOUT ROWID;
+         CREATE INDEX note_by_text ON note (lower(text));
+         CREATE TRIGGER note_words AFTER INSERT ON note BEGIN INSERT OR IGNORE INTO word VALUES (new.text); END;
+         CREATE VIRTUAL TABLE found USING fts5 (text);
+         INSERT INTO note (text, isbn) VALUES ('{secret}', 'Emma'), ('gone', NULL);
+         DELETE FROM note WHERE text = 'gone';
+         INSERT INTO page (rowid, text) VALUES (77, '{secret}');
+         INSERT INTO found VALUES ('{secret}')"
+    ))
+    .unwrap();
+}
+
+fn text(machine: &Machine, sql: &str) -> String {
+    let conn = rusqlite::Connection::open(machine.db()).unwrap();
+    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+#[test]
+fn tables_beside_the_schema_stay_on_their_machine() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    keep_notes(&alice, "alicehush");
+    keep_notes(&bob, "bobhush");
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let bytes = std::fs::read(world.remote().join("db.sqlite")).unwrap();
+    for secret in [&b"alicehush"[..], b"CREATE TABLE note", b"note_words", b"fts5"] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", String::from_utf8_lossy(secret));
+    }
+    assert!(!crate::fixture::names(&alice.home).iter().any(|name| name.contains("part")));
+    bob.ok(&["sync", "pull"]);
+    assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+    assert_eq!(text(&bob, "SELECT group_concat(id || text || isbn || long) FROM note"), "1bobhushEmma7");
+    assert_eq!(text(&bob, "SELECT group_concat(rowid || text) FROM page"), "77bobhush");
+    assert_eq!(text(&bob, "SELECT group_concat(text) FROM found WHERE found MATCH 'bobhush'"), "bobhush");
+    assert_eq!(text(&bob, "SELECT group_concat(word) FROM word"), "bobhush,gone");
+    assert_eq!(text(&bob, "INSERT INTO note (text) VALUES ('later') RETURNING CAST(id AS TEXT)"), "3");
+    assert_eq!(text(&bob, "SELECT group_concat(word) FROM word"), "bobhush,gone,later");
+    assert_eq!(text(&bob, "SELECT text FROM note INDEXED BY note_by_text WHERE lower(text) = 'later'"), "later");
+    assert_eq!(text(&bob, "PRAGMA integrity_check"), "ok");
+    // And so it goes on, also as a client.
+    bob.write("Sanditon");
+    bob.ok(&["sync", "push"]);
+    alice.ok(&["sync", "pull"]);
+    assert_eq!(alice.books(), ["Emma", "Persuasion", "Sanditon"]);
+    assert_eq!(text(&alice, "SELECT group_concat(text) FROM note"), "alicehush");
+}
+
+#[test]
+fn a_table_beside_the_schema_whose_name_a_newer_schema_takes_is_not_replaced() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    keep_notes(&bob, "bobhush");
+    let newer = crate::fixture::SCHEMA.replace("shop 1", "shop 2")
+        + "CREATE TABLE note (id TEXT NOT NULL PRIMARY KEY, text TEXT);";
+    let options = Options::system(Location::File(alice.db()), || 1).unwrap();
+    drop(ClientDatabase::open(options, &Schema::parse(&newer).unwrap()).unwrap());
+    alice.ok(&["sync", "push"]);
+    bob.fails(&["sync", "pull"], 1, "table `note`, which is on this machine alone, can't be kept");
+    assert_eq!(text(&bob, "SELECT group_concat(text) FROM note"), "bobhush");
+    assert_eq!(bob.status(), "behind");
+    rusqlite::Connection::open(bob.db()).unwrap().execute_batch("DROP TABLE note").unwrap();
+    bob.ok(&["sync", "pull"]);
+    assert_eq!(text(&bob, "SELECT group_concat(text) FROM page"), "bobhush");
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use greenlight_core::{Bound, Cursor, SiteId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{Event, Head, Kind, PortableError, RENUMBERED, Step, Watch};
-use super::{content, kind, largest_version, marks, readable_schema, reader, schema_name, set_marks};
+use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, RENUMBERED, Step, Watch};
+use super::{content, kind, largest_version, local, marks, readable_schema, reader, schema_name, set_marks};
 use crate::backup;
 use crate::database::Role;
 use crate::schema::Schema;
@@ -53,9 +53,12 @@ const KEPT: [&str; 5] = [key::SERVER, key::EPOCH, key::READ_ONLY, key::PREPARED_
 /// [`PortableError`]; the present database is not touched.
 pub fn fit(order: Fit<'_>, watch: Watch<'_>) -> Result<Head, PortableError> {
     let conn = Connection::open_with_flags(order.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.busy_timeout(BUSY_LIMIT)?;
     let head = match kind(&conn)? {
         Kind::Snapshot => {
             let identity = order.present.map_or(Ok(None), identity)?;
+            // What the schema does not name is kept too, where there is a replica.
+            let present = order.present.filter(|_| identity.is_some());
             let mut identity = identity.unwrap_or_else(|| Identity::fresh(order.random));
             if !order.continues {
                 identity.marks.clear();
@@ -64,11 +67,15 @@ pub fn fit(order: Fit<'_>, watch: Watch<'_>) -> Result<Head, PortableError> {
                 mark.insert(0, RENUMBERED);
             }
             let mark = format!("{:016x}", order.mark);
+            conn.execute_batch("PRAGMA foreign_keys = OFF")?;
+            present.map_or(Ok(()), |present| local::attach(&conn, present))?;
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let schema = readable_schema(&conn)?;
             take_over(&conn, &schema, &identity)?;
             set_marks(&conn, identity.marks, &mark)?;
+            present.map_or(Ok(()), |_| local::carry_over(&conn))?;
             conn.execute_batch("COMMIT")?;
+            present.map_or(Ok(()), |_| local::detach(&conn))?;
             with_log(&conn)?;
             Head::Replica { mark, version: largest_version(&conn, &schema)?, schema: schema_name(&schema) }
         }

@@ -10,12 +10,12 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
-use super::{content, kind, marks, present, readable_schema, reader, set_marks};
-use crate::backup;
+use super::{content, kind, local, marks, present, readable_schema, reader, set_marks};
 use crate::limits::BACKUP_STEP_PAGES;
 use crate::making::clear_place;
 use crate::state::{self, key};
 use crate::tables::tables;
+use crate::{backup, restore};
 
 /// What is taken, and where to.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +119,8 @@ fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> R
         watch(Event::Reached(Step::Stripped));
         return Ok(Taken { file: order.backup.to_owned(), head, schema_version });
     }
+    let small = restore::beside(order.part, ".small");
+    clear_place(&small)?;
     compact(order.backup, order.part)?;
     let conn = Connection::open_with_flags(order.part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let Present::Replica { version, schema, number, .. } = present(&conn)? else {
@@ -126,11 +128,16 @@ fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> R
     };
     // Nobody needs a half-made one, so it takes no journal; and what is dropped must not be left in free pages.
     conn.execute_batch(
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON; BEGIN IMMEDIATE",
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON; PRAGMA foreign_keys = OFF;
+         BEGIN IMMEDIATE",
     )?;
-    strip(&conn)?;
+    let has_room = strip(&conn)?;
     conn.execute_batch("COMMIT")?;
     drop(conn);
+    if has_room {
+        compact(order.part, &small)?;
+        std::fs::rename(&small, order.part).map_err(backup::fault_of)?;
+    }
     backup::sync_file(order.part)?;
     watch(Event::Reached(Step::Stripped));
     let head = Head::Replica { mark: mark.to_owned(), version, schema };
@@ -149,9 +156,10 @@ fn compact(from: &Path, to: &Path) -> Result<(), PortableError> {
 }
 
 /// Takes away what is its maker's alone: the own site id, what is known of a server, what was sent. What the maker wrote
-/// becomes an author's like any other. Changes that wait on a shelf are content and stay.
-fn strip(conn: &Connection) -> Result<(), PortableError> {
+/// becomes an author's like any other. Changes that wait on a shelf are content and stay. Tells whether tables went.
+fn strip(conn: &Connection) -> Result<bool, PortableError> {
     let schema = readable_schema(conn)?;
+    let has_room = local::strip(conn, &schema)?;
     let ordinal: i64 = state::one(conn, "SELECT max(ordinal) + 1 FROM crsql_site_id", [], |row| row.get(0))?;
     let mut wrote = false;
     for table in tables(&schema) {
@@ -168,5 +176,6 @@ fn strip(conn: &Connection) -> Result<(), PortableError> {
     if state::exists(conn, "SELECT 1 FROM sqlite_schema WHERE name = 'crsql_tracked_peers'", [])? {
         conn.execute_batch("DELETE FROM crsql_tracked_peers")?;
     }
-    Ok(state::set(conn, key::ROLE, SNAPSHOT)?)
+    state::set(conn, key::ROLE, SNAPSHOT)?;
+    Ok(has_room)
 }
