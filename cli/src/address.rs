@@ -1,6 +1,6 @@
 //! What a remote's address means: a folder, a bucket, or a server.
 //!
-//! Where in the flow: between what a person names and the remote that is used. Never touches what it names.
+//! Where in the flow: between what a person names and the remote that is used. Never writes to what it names.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -103,6 +103,16 @@ impl Address {
         }
     }
 
+    /// Whether it is the same place as a configured one. That is not touched: it may be a mount that does not answer.
+    fn is_same(&self, configured: &Self) -> bool {
+        match (self, configured) {
+            (Self::Folder(given), Self::Folder(there)) => {
+                given == there || std::fs::canonicalize(given).is_ok_and(|given| given == *there)
+            }
+            _ => self == configured,
+        }
+    }
+
     /// What kind of remote it is, in one word.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -125,16 +135,14 @@ impl fmt::Display for Address {
 
 impl Chosen {
     /// The remote that is meant: a configured name or an address, else the configured one named `default`, else the
-    /// folder `sync-remote` at home.
+    /// folder `sync-remote` at home. The address of a configured remote means that one, with all that is said of it.
     ///
     /// # Errors
     /// [`AddressError`].
     pub fn find(home: &Home, given: Option<&str>) -> Result<Self, AddressError> {
-        let configured = |name: &str| {
-            let remote = home.config.remotes.get(name)?;
-            let beside = home.config_file.parent().unwrap_or(Path::new(""));
-            Some(Self::configured(name, remote, beside))
-        };
+        let beside = home.config_file.parent().unwrap_or(Path::new(""));
+        let configured =
+            |name: &str| home.config.remotes.get(name).map(|remote| Self::configured(name, remote, beside));
         let plain = |address| Self { name: None, address, packing: Packing::default(), token_file: None };
         match given {
             None => configured(DEFAULT_REMOTE).unwrap_or_else(|| Ok(plain(Address::Folder(home.sync_remote())))),
@@ -143,7 +151,13 @@ impl Chosen {
                 if is_word {
                     return Err(AddressError::Name(given.to_owned()));
                 }
-                Address::parse(given, Path::new("")).map(plain)
+                let address = Address::parse(given, Path::new(""))?;
+                let is_it = |remote: &RemoteConfig| {
+                    Address::parse(&remote.address, beside).is_ok_and(|there| address.is_same(&there))
+                };
+                let found = home.config.remotes.iter().find(|(_, remote)| is_it(remote));
+                found
+                    .map_or_else(|| Ok(plain(address.clone())), |(name, remote)| Self::configured(name, remote, beside))
             }),
         }
     }

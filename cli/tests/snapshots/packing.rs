@@ -182,6 +182,24 @@ fn what_an_older_program_has_stored_is_pushed_over_unchecked() {
     alice.fails(&["sync", "push"], 1, "can't be checked");
 }
 
+#[test]
+fn the_address_of_a_configured_remote_means_that_one() {
+    let world = World::with(true, Kind::Encrypted);
+    let alice = world.machine("alice");
+    alice.write("Emma");
+    alice.ok(&["sync", "push", "--dry-run"]);
+    std::fs::create_dir(world.remote()).unwrap();
+    for (number, way) in ["remote", "./remote/", "alice/../remote"].into_iter().enumerate() {
+        let mut command = alice.command(&["sync", "push", "--remote", &format!("folder:{way}")]);
+        let output = command.current_dir(world.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(names(&world.remote()), world.kind.names());
+        std::fs::remove_dir_all(world.remote()).unwrap();
+        std::fs::create_dir(world.remote()).unwrap();
+        alice.write(&format!("Volume {number}"));
+    }
+}
+
 /// Puts other bytes there, with a meta that fits them.
 fn plant(machine: &Machine, name: &str, stored: &[u8]) {
     std::fs::write(machine.remote.join(name), stored).unwrap();
