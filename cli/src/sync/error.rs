@@ -137,6 +137,13 @@ pub enum SyncError {
         /// What is missing, or wrong.
         why: String,
     },
+    /// What was encrypted would be stored for everybody to read.
+    #[error(
+        "what was exchanged with {0} last was encrypted, and what is there now is not, or is gone. Nothing was changed: a \
+         push would store it for everybody to read. Say `encryption = \"age\"` in the remote's configuration, or `\"none\"` \
+         if that is meant; --force pushes it as it is"
+    )]
+    OpensUp(String),
     /// The snapshot follows a newer schema than may be taken.
     #[error(
         "the snapshot at {remote} follows schema {found}, and what uses the database here knows {known} at most. Nothing \
@@ -252,6 +259,7 @@ impl SyncError {
             | Self::Taken(_)
             | Self::Snapshot { .. }
             | Self::Passphrase { .. }
+            | Self::OpensUp(_)
             | Self::Denied { .. }
             | Self::NewerSchema { .. }
             | Self::NewerFormat { .. } => 3,

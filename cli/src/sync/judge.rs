@@ -81,7 +81,7 @@ pub(super) fn judge(
         gone: None,
     };
     let Some(there) = &known.there else {
-        known.gone = memory.with_place(shown).map(|meta| meta.generation);
+        known.gone = memory.with_place(shown).map(|last| last.meta.generation);
         known.why = known.gone.map(|number| {
             format!("generation {number} was exchanged with this place, and nothing is there now: is it mounted?")
         });

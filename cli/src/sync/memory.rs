@@ -27,6 +27,9 @@ pub(super) struct Exchanged {
     /// Where it was, for a person.
     pub(super) remote: String,
     pub(super) head: Head,
+    /// Whether it was encrypted there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) encrypted: bool,
 }
 
 /// Which way an exchange goes that is not known to be complete.
@@ -74,9 +77,9 @@ impl OfDatabase {
     }
 
     /// What was exchanged last with the place that is shown so.
-    pub(super) fn with_place(&self, shown: &str) -> Option<&Meta> {
+    pub(super) fn with_place(&self, shown: &str) -> Option<&Exchanged> {
         let last = self.histories.values().filter_map(|memory| memory.last.as_ref());
-        last.filter(|last| last.remote == shown).map(|last| &last.meta).max_by_key(|meta| &meta.last_synced_at)
+        last.filter(|last| last.remote == shown).max_by_key(|last| &last.meta.last_synced_at)
     }
 
     /// Takes an exchange down.

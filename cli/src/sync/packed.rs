@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
 
+use super::memory::Exchanged;
 use super::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
 use super::packing::{Compression, Encryption, Packing, Unpack, check_of, is_of, pack, unpack};
 use super::report::{Progress, Stage};
@@ -30,6 +31,18 @@ impl PackedRemote {
     fn over(&self, there: Option<&Meta>) -> (Compression, Encryption) {
         let present = there.map(Meta::packing).unwrap_or_default();
         (self.packing.compression.unwrap_or(present.0), self.packing.encryption.unwrap_or(present.1))
+    }
+
+    /// Whether a push over what is there encrypts.
+    pub(super) fn encrypts(&self, there: Option<&Meta>) -> bool {
+        self.over(there).1 != Encryption::None
+    }
+
+    /// Whether a push would open to everybody what was encrypted at the last exchange, though nobody has said so: what
+    /// was there is gone, or its meta is another.
+    pub(super) fn would_open_up(&self, last: Option<&Exchanged>, there: Option<&Meta>) -> bool {
+        let is_said = self.packing.encryption.is_some();
+        !is_said && !self.encrypts(there) && last.is_some_and(|last| last.encrypted)
     }
 
     /// Whether a push over what is there has the passphrase that it needs: that of what is there, where its meta can

@@ -13,6 +13,7 @@ use super::lock::HomeLock;
 use super::memory::{Exchanged, Way};
 use super::meta::Meta;
 use super::packed::PackedRemote;
+use super::packing::Encryption;
 use super::report::{self, Progress, Stage, SyncResult};
 use super::{How, KEPT, Parts, SnapshotRemote, SyncConfig, SyncError};
 use super::{claim, know_and_confirm, random, remember, spare_kept_work};
@@ -129,7 +130,8 @@ fn carry_out(
         };
         (part, fit(order, &mut watch).map_err(local)?)
     };
-    let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head };
+    let encrypted = there.packing().1 != Encryption::None;
+    let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head, encrypted };
     remember(config, exchanged.clone(), Way::Pull)?;
     crash::point(Point::Attempted);
     spare_kept_work(config, how.force && known.relation != Relation::Behind)?;

@@ -8,7 +8,7 @@ use greenlight_store::portable::{Event, Take, take};
 use super::folder::hash_of;
 use super::judge::{Known, Relation};
 use super::lock::{HomeLock, machine, now};
-use super::memory::{Exchanged, Way};
+use super::memory::{self, Exchanged, Way};
 use super::meta::{FORMAT, Meta};
 use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
@@ -36,6 +36,7 @@ pub(super) fn run(
         return Ok(unchanged);
     }
     if !how.force {
+        keeps_secret(config, &remote, &known)?;
         remote.opens(known.there.as_ref())?;
     }
     let generation = known.there.as_ref().map_or(0, |there| there.generation) + 1;
@@ -88,6 +89,13 @@ fn settled(
     }
 }
 
+/// Whether what was encrypted stays so, or somebody has said otherwise.
+fn keeps_secret(config: &SyncConfig, remote: &PackedRemote, known: &Known) -> Result<(), SyncError> {
+    let memory = memory::remembered(&config.local_meta, &config.local_db)?;
+    let last = known.base.as_ref().or_else(|| memory.with_place(&remote.shown()));
+    if remote.would_open_up(last, known.there.as_ref()) { Err(SyncError::OpensUp(remote.shown())) } else { Ok(()) }
+}
+
 fn carry_out(
     config: &SyncConfig,
     remote: &PackedRemote,
@@ -128,7 +136,8 @@ fn carry_out(
             .unwrap_or_default(),
         payload: None,
     };
-    let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head };
+    let encrypted = remote.encrypts(known.there.as_ref());
+    let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head, encrypted };
     remember(config, exchanged.clone(), Way::Push)?;
     crash::point(Point::Attempted);
     remote.replace(known.there.as_ref(), &taken.file, &meta, progress)?;

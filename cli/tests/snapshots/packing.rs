@@ -183,6 +183,36 @@ fn what_an_older_program_has_stored_is_pushed_over_unchecked() {
 }
 
 #[test]
+fn what_was_encrypted_is_not_opened_by_a_meta_that_was_replaced_or_is_gone() {
+    let world = World::with(true, Kind::Encrypted);
+    let (alice, bob) = world.in_step();
+    let file = world.remote().join("sync-meta.json");
+    let before = std::fs::read(&file).unwrap();
+    let (alice, bob) = (alice.configured(""), bob.configured("compression = 'none'"));
+    for machine in [&alice, &bob] {
+        machine.write("Sanditon");
+        machine.change_remote_meta(|meta| {
+            meta["format"] = json!(1);
+            meta.as_object_mut().unwrap().remove("payload");
+        });
+        machine.fails(&["sync", "push"], 3, "was encrypted");
+        assert!(!names(&world.remote()).contains(&"db.sqlite".to_owned()));
+        std::fs::remove_dir_all(world.remote()).unwrap();
+        machine.fails(&["sync", "push"], 3, "was encrypted");
+        machine.fails(&["sync", "push", "--dry-run"], 3, "was encrypted");
+        assert!(!world.remote().exists());
+        std::fs::create_dir(world.remote()).unwrap();
+        std::fs::write(&file, &before).unwrap();
+    }
+    std::fs::remove_dir_all(world.remote()).unwrap();
+    bob.configured("encryption = 'none'").ok(&["sync", "push"]);
+    assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
+    std::fs::remove_dir_all(world.remote()).unwrap();
+    alice.ok(&["sync", "push", "--force"]);
+    assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
+}
+
+#[test]
 fn the_address_of_a_configured_remote_means_that_one() {
     let world = World::with(true, Kind::Encrypted);
     let alice = world.machine("alice");
