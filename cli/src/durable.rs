@@ -53,6 +53,14 @@ pub(crate) fn create(file: &Path, readers: Readers) -> io::Result<File> {
     options.open(file)
 }
 
+/// Opens a file to read it. What is none is refused: a pipe would be waited for, and a device has no end.
+pub(crate) fn open(file: &Path) -> io::Result<File> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    File::open(file)
+}
+
 /// Makes a folder, and those above it, for this person alone. One that is there stays as it is.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

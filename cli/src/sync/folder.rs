@@ -132,8 +132,8 @@ impl SnapshotRemote for FolderRemote {
 
     fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
         let path = self.at(meta.name());
-        let source = match File::open(self.by_hash(meta)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => File::open(&path),
+        let source = match durable::open(&self.by_hash(meta)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => durable::open(&path),
             opened => opened,
         };
         let unfinished = |why: String| SyncError::Unfinished { remote: self.shown(), why };
@@ -243,7 +243,7 @@ fn copy(from: &Path, to: &Path, of: u64, progress: &mut dyn FnMut(u64, u64)) -> 
 
 /// A file's SHA-256 and length.
 pub(super) fn hash_of(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = durable::open(path)?;
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut bytes = 0;

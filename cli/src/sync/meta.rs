@@ -2,7 +2,7 @@
 //!
 //! Where in the flow: read before anything is compared, written last. Never holds what only one machine may know.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ pub(super) const DB: &str = "db.sqlite";
 pub(super) const META: &str = "sync-meta.json";
 /// The longest meta that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
+/// The highest generation: beyond, readers of JSON lose digits.
+const MAX_GENERATION: u64 = 1 << 53;
+/// The longest text in a remote's meta, in bytes.
+const MAX_TEXT_BYTES: usize = 1024;
 /// How many snapshots before it a meta names.
 const MAX_ANCESTORS: usize = 256;
 /// Digits of a hash by which an ancestor is named.
@@ -123,19 +127,39 @@ impl Meta {
             return Err(SyncError::NewerFormat { place: shown.to_owned(), format });
         }
         let meta: Self = serde_json::from_slice(bytes).map_err(|error| unclear(error.to_string()))?;
+        meta.validate().map_err(unclear)?;
+        Ok(meta)
+    }
+
+    /// Whether others can read it, and use it: nothing in it may lead elsewhere, or write on a terminal.
+    pub(super) fn validate(&self) -> Result<(), String> {
         let is_hash = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         // The hash becomes part of a file's name.
-        if !is_hash(&meta.db_hash, 64) || !is_hash(meta.stored().0, 64) || !is_hash(&meta.history, 32) {
-            return Err(unclear("a hash in it is none".to_owned()));
+        if !is_hash(&self.db_hash, 64) || !is_hash(self.stored().0, 64) || !is_hash(&self.history, 32) {
+            return Err("a hash in it is none".to_owned());
         }
-        let object = meta.payload.as_ref().and_then(|payload| payload.object.as_deref());
+        let object = self.payload.as_ref().and_then(|payload| payload.object.as_deref());
         if object.is_some_and(|name| !is_object(name)) {
-            return Err(unclear("the object that it names can't be a snapshot's".to_owned()));
+            return Err("the object that it names can't be a snapshot's".to_owned());
         }
-        Ok(meta)
+        if self.generation > MAX_GENERATION {
+            return Err(format!("its generation is above {MAX_GENERATION}"));
+        }
+        let texts = [("project", &self.project), ("machine", &self.machine), ("last_synced_at", &self.last_synced_at)];
+        match texts.iter().find(|(_, text)| text.len() > MAX_TEXT_BYTES || text.contains(is_unseen)) {
+            Some((key, _)) => {
+                Err(format!("its `{key}` is longer than {MAX_TEXT_BYTES} bytes, or has control characters in it"))
+            }
+            None => Ok(()),
+        }
     }
+}
+
+/// Whether a character changes how a terminal shows others: a control, or one that turns the direction.
+fn is_unseen(text: char) -> bool {
+    text.is_control() || matches!(text, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The names that what is stored can have, each beginning with the snapshot's.
@@ -171,9 +195,11 @@ pub(super) fn to_json(what: &impl Serialize) -> Result<Vec<u8>, SyncError> {
 
 /// Reads a file that is short, or no meta.
 pub(super) fn read_limited(file: &Path) -> std::io::Result<Vec<u8>> {
-    if std::fs::metadata(file)?.len() > MAX_BYTES {
+    let mut bytes = Vec::new();
+    durable::open(file)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
         let why = format!("it is longer than {MAX_BYTES} bytes");
         return Err(std::io::Error::new(ErrorKind::InvalidData, why));
     }
-    std::fs::read(file)
+    Ok(bytes)
 }

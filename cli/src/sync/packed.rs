@@ -130,6 +130,8 @@ impl SnapshotRemote for PackedRemote {
     }
 
     fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+        // What this program would refuse to read would lock everybody out.
+        meta.validate().map_err(|why| SyncError::Meta { place: "what was to be pushed".to_owned(), why })?;
         let (compression, encryption) = self.over(seen);
         if (compression, encryption) == Default::default() {
             let meta = Meta { format: FORMAT, payload: None, ..meta.clone() };

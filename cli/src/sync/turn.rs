@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SyncError;
 use super::lock::{Holder, MAX_BYTES};
+use crate::durable;
 
 /// A lock that was not renewed for so long is of a machine that is gone.
 pub(super) const LIFETIME: Duration = Duration::from_secs(120);
@@ -141,17 +142,18 @@ fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncEr
     std::fs::remove_file(&aside).map_err(failed)
 }
 
-/// How long ago it was written, by the clock of the file system: a file is made to ask it.
+/// How long ago it was written, by the clock of the file system: a file is made to ask it. A time that lies ahead counts
+/// by how far it does, since nobody who renews it writes such a one.
 fn age(folder: &Path, path: &Path) -> io::Result<Duration> {
     let probe = tempfile::NamedTempFile::new_in(folder)?;
     let now = probe.as_file().metadata()?.modified()?;
     let written = std::fs::metadata(path)?.modified()?;
-    Ok(now.duration_since(written).unwrap_or_default())
+    Ok(now.duration_since(written).unwrap_or_else(|ahead| ahead.duration()))
 }
 
 fn read(path: &Path) -> io::Result<Option<Text>> {
     let mut text = Vec::new();
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
+    durable::open(path)?.take(MAX_BYTES).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).ok())
 }
 
@@ -231,6 +233,18 @@ mod tests {
         file.set_modified(SystemTime::now() - LIFETIME - Duration::from_secs(1)).unwrap();
         let turn = Turn::take(folder.path(), "it").unwrap();
         assert!(turn.is_held());
+    }
+
+    #[test]
+    fn one_of_a_time_far_ahead_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = Text { holder: Holder::this(), token: "1".into(), here: None, lifetime: 120 };
+        write(folder.path(), &text);
+        let file = File::options().write(true).open(folder.path().join(NAME)).unwrap();
+        file.set_modified(SystemTime::now() + LIFETIME - Duration::from_secs(30)).unwrap();
+        assert!(locked(folder.path()), "clocks are not that exact");
+        file.set_modified(SystemTime::now() + Duration::from_secs(1_000_000)).unwrap();
+        assert!(Turn::take(folder.path(), "it").unwrap().is_held());
     }
 
     #[test]

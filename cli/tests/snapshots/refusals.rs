@@ -213,6 +213,82 @@ fn a_meta_that_says_nonsense_is_told() {
     assert!(world.remote().join("db.sqlite").exists());
 }
 
+/// Ends with this code before long and in little memory, and says this.
+fn fails_soon(machine: &Machine, words: &[&str], why: &str) {
+    let command = machine.command(&[]);
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "ulimit -v 4194304; exec timeout 20 \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {}", said(&output));
+    assert!(said(&output).contains(why), "{words:?}: {}", said(&output));
+}
+
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_read_without_an_end() {
+    let world = World::new(false);
+    let (alice, bob) = world.in_step();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let put_pipe = |name: &str| {
+        let path = world.remote().join(name);
+        std::fs::rename(&path, world.folder.path().join("aside")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let put_back = |path: &Path| std::fs::rename(world.folder.path().join("aside"), path).unwrap();
+    let db = put_pipe("db.sqlite");
+    fails_soon(&bob, &["sync", "pull"], "it is no file");
+    put_back(&db);
+    let meta = put_pipe("sync-meta.json");
+    fails_soon(&bob, &["sync", "status"], "it is no file");
+    fails_soon(&alice, &["sync", "push", "--force"], "it is no file");
+    std::fs::remove_file(&meta).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &meta).unwrap();
+    fails_soon(&bob, &["sync", "pull"], "it is no file");
+    std::fs::remove_file(&meta).unwrap();
+    std::fs::File::create(&meta).unwrap().set_len(1 << 40).unwrap();
+    fails_soon(&bob, &["sync", "pull"], "it is longer than");
+    put_back(&meta);
+    let lock = world.remote().join("sync.lock");
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    bob.ok(&["sync", "pull"]);
+    bob.write("Sanditon");
+    fails_soon(&bob, &["sync", "push"], "it is no file");
+}
+
+#[test]
+fn a_meta_that_counts_too_far_or_writes_on_the_terminal_is_refused() {
+    let world = World::new(false);
+    let (alice, _) = world.in_step();
+    alice.write("Persuasion");
+    let before = alice.remote_meta();
+    let long = "x".repeat(2000);
+    for (key, value) in [
+        ("generation", json!(u64::MAX)),
+        ("generation", json!((1_u64 << 53) + 1)),
+        ("machine", json!("host\u{1b}[2J")),
+        ("machine", json!(long)),
+        ("project", json!("notes\n")),
+        ("last_synced_at", json!("\u{202e}now")),
+    ] {
+        alice.change_remote_meta(|meta| meta[key] = value);
+        for words in [&["sync", "status"][..], &["sync", "push", "--force"], &["sync", "pull", "--force"]] {
+            alice.fails(words, 1, &format!("its {}", if key == "generation" { "generation" } else { "`" }));
+            assert!(!said(&alice.run(words)).contains(['\u{1b}', '\u{202e}']));
+        }
+        alice.change_remote_meta(|meta| meta.clone_from(&before));
+    }
+    // What nobody could read is not pushed either.
+    let output = alice.command(&["sync", "push", "--force"]).env("GREENLIGHT_PROJECT", long).output().unwrap();
+    assert!(said(&output).contains("its `project`"), "{}", said(&output));
+    alice.change_remote_meta(|meta| meta["generation"] = json!(1_u64 << 53));
+    alice.fails(&["sync", "push", "--force"], 1, "its generation");
+    alice.change_remote_meta(|meta| meta.clone_from(&before));
+    alice.ok(&["sync", "push"]);
+}
+
 #[test]
 fn a_servers_database_and_a_foreign_cr_sqlite_are_not_copied() {
     let world = World::new(true);
