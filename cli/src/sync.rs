@@ -117,8 +117,8 @@ pub trait SnapshotRemote {
     /// [`SyncError`]: out of reach, or not understood.
     fn meta(&self) -> Result<Option<Meta>, SyncError>;
 
-    /// Writes what is stored there of the snapshot that `meta` tells of to `target`, in a new file that only this person may read, checks it by
-    /// its hash, and has it on disk.
+    /// Writes what is stored there of the snapshot that `meta` tells of to `target`, in a new file that only this person
+    /// may read, checks it by its hash, and has it on disk.
     ///
     /// # Errors
     /// [`SyncError`]; then nothing of use is at `target`.

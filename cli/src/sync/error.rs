@@ -139,9 +139,9 @@ pub enum SyncError {
     },
     /// What was encrypted would be stored for everybody to read.
     #[error(
-        "what was exchanged with {0} last was encrypted, and what is there now is not, or is gone. Nothing was changed: a \
-         push would store it for everybody to read. Say `encryption = \"age\"` in the remote's configuration, or `\"none\"` \
-         if that is meant; --force pushes it as it is"
+        "what was exchanged with {0} last was encrypted, and what is there now is not, or is gone. Nothing was changed: \
+         a push would store it for everybody to read. Say `encryption = \"age\"` in the remote's configuration, or \
+         `\"none\"` if that is meant; --force pushes it as it is"
     )]
     OpensUp(String),
     /// The snapshot follows a newer schema than may be taken.

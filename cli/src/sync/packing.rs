@@ -133,7 +133,8 @@ pub(super) fn pack(
     Ok(Sum { hash: hex(&out.hash.finalize()), bytes: out.bytes })
 }
 
-/// Unpacks a file into a new one, which only this person may read and which is on disk then. Stops at `limit` bytes: more is refused.
+/// Unpacks a file into a new one, which only this person may read and which is on disk then. Stops at `limit` bytes: more
+/// is refused.
 pub(super) fn unpack(
     (from, to): (&Path, &Path),
     compression: Compression,

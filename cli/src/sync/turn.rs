@@ -142,8 +142,8 @@ fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncEr
     std::fs::remove_file(&aside).map_err(failed)
 }
 
-/// How long ago it was written, by the clock of the file system: a file is made to ask it. A time that lies ahead counts
-/// by how far it does, since nobody who renews it writes such a one.
+/// How long ago it was written, by the clock of the file system: a file is made to ask it. A time that lies ahead
+/// counts by how far it does, since nobody who renews it writes such a one.
 fn age(folder: &Path, path: &Path) -> io::Result<Duration> {
     let probe = tempfile::NamedTempFile::new_in(folder)?;
     let now = probe.as_file().metadata()?.modified()?;
