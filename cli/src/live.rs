@@ -114,8 +114,16 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
     }
     // After a restore its numbers may be lower, and everything is compared again.
     let was_restored = client.server_epoch.as_ref().is_some_and(|epoch| *epoch != meta.epoch);
-    let why =
-        was_restored.then(|| "the server's database was put back from a copy; the next sync mends that".to_owned());
+    let why = if was_restored {
+        Some("the server's database was put back from a copy; the next sync mends that".to_owned())
+    } else {
+        is_older(client, meta).then(|| {
+            format!(
+                "{}: that is no matter as long as the server's has all that the one here has",
+                schemas(client, meta)
+            )
+        })
+    };
     let is_behind = meta.head != client.cursor || was_restored;
     (
         match (client.pending > 0, is_behind) {
@@ -138,18 +146,28 @@ fn incompatible(client: &ClientSide, meta: &ServerMeta) -> Option<String> {
     }
     if (&here.schema_name, here.schema_number, &here.schema_digest)
         == (&there.schema_name, there.schema_version, &there.schema_digest)
+        || is_older(client, meta)
     {
         return None;
     }
-    let clean = |text: &str| text.replace(char::is_control, " ");
-    Some(format!(
-        "the schema here is `{} {}`, and the server's `{} {}`{}",
-        here.schema_name,
-        here.schema_number,
-        clean(&there.schema_name),
-        there.schema_version,
-        if here.schema_number == there.schema_version { ", of another form" } else { "" }
-    ))
+    let form = if here.schema_number == there.schema_version { ", of another form" } else { "" };
+    Some(format!("{}{form}", schemas(client, meta)))
+}
+
+/// Whether the server has gone on to a newer schema, which it does first. An exchange compares the tables and columns,
+/// which nobody can ask for, and goes on where the newer one has all of the older.
+fn is_older(client: &ClientSide, meta: &ServerMeta) -> bool {
+    client.schema_name == meta.schema_name && client.schema_number < meta.schema_version
+}
+
+fn schemas(client: &ClientSide, meta: &ServerMeta) -> String {
+    format!(
+        "the schema here is `{} {}`, and the server's `{} {}`",
+        client.schema_name,
+        client.schema_number,
+        meta.schema_name.replace(char::is_control, " "),
+        meta.schema_version
+    )
 }
 
 fn describe(status: &LiveStatus) -> String {
@@ -241,7 +259,13 @@ mod tests {
     fn another_server_or_schema_is_incompatible() {
         let here = client(0, 5);
         assert_eq!(judged(&here, ServerMeta { site_id: "t".to_owned(), ..server(5) }), Relation::Incompatible);
-        assert_eq!(judged(&here, ServerMeta { schema_version: 2, ..server(5) }), Relation::Incompatible);
+        assert_eq!(judged(&here, ServerMeta { schema_version: 0, ..server(5) }), Relation::Incompatible);
+        let newer = ServerMeta { schema_version: 2, schema_digest: "x".to_owned(), ..server(6) };
+        let other = ServerMeta { schema_name: "notes".to_owned(), ..newer.clone() };
+        assert_eq!(judged(&here, other), Relation::Incompatible);
+        let (relation, why) = judge(&here, &Asked::Meta(newer));
+        assert_eq!(relation, Relation::Behind, "a newer one holds what is here");
+        assert_eq!(why.map(|why| why.contains("the server's `shop 2`")), Some(true));
         assert_eq!(judged(&here, ServerMeta { schema_digest: "x".to_owned(), ..server(5) }), Relation::Incompatible);
         let never = ClientSide { server_site_id: None, server_epoch: None, ..here };
         assert_eq!(judged(&never, ServerMeta { site_id: "t".to_owned(), ..server(5) }), Relation::Equal);

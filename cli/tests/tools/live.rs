@@ -85,3 +85,26 @@ fn a_server_that_does_not_let_one_in_says_so() {
     assert!(alice.ends(&["doctor"], 1).contains("remote office"));
     assert!(alice.ends(&["remote", "add", "usb", "./usb", "--token-file", "token"], 1).contains("is no server"));
 }
+
+#[test]
+fn a_server_with_a_newer_schema_is_not_incompatible() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = home(folder.path(), "server");
+    let server = owner.serve(&["--listen", "127.0.0.1:0"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    in_step(&alice);
+    drop(server);
+    let newer = "-- schema: shop 2\nCREATE TABLE book (isbn TEXT NOT NULL PRIMARY KEY, title TEXT, price INTEGER);\n";
+    std::fs::create_dir(owner.at("newer")).unwrap();
+    std::fs::write(owner.at("newer/shop.sql"), newer).unwrap();
+    let schemas = owner.at("newer");
+    let server = owner.serve(&["--listen", "127.0.0.1:0", "--schemas", schemas.to_str().unwrap()]);
+    alice.ok(&["remote", "remove", "default"]);
+    alice.ok(&["remote", "add", "default", &server.url("shop")]);
+    alice.write("Persuasion");
+    let told = alice.run(&["sync", "status"]);
+    assert_ne!(told.status.code(), Some(3), "{}", said(&told));
+    assert!(said(&told).contains("and the server's `shop 2`"), "{}", said(&told));
+    alice.ok(&["sync", "now"]);
+}
