@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::ClientError;
 use crate::args::{ApplyArguments, BundleCommand, RowsChoice};
 use crate::command::{open, options, read_schema};
-use crate::output::say;
+use crate::output::{counted, say};
 
 /// The longest line that is read, in bytes: a value of the largest size as JSON, or a piece of a database's file.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
@@ -43,9 +43,9 @@ enum BundleError {
     Migration { file: PathBuf, schema: PathBuf },
     #[error("what it would do can't be told: {0}; nothing was written")]
     Plan(ReplayError),
-    #[error("{error}; {} rows were written before that, and stay. Run it again to go on", .written.rows)]
+    #[error("{error}; written before that, and kept: {}. Run it again to go on", counted(.written.rows, "row"))]
     Stopped { written: Written, error: ReplayError },
-    #[error("{0} rows could not be written; they are still in the bundle")]
+    #[error("it could not all be written; still in the bundle: {}", counted(*.0, "row"))]
     Refused(u64),
     #[error("the system refused what this needs: {0}")]
     System(String),
@@ -160,8 +160,8 @@ fn apply(arguments: &ApplyArguments) -> Result<(), BundleError> {
         table::refusals(refusals);
         match (count, dry_run) {
             (0, _) if *refused == 0 => say!("Nothing differs from what is in {}.", db.display()),
-            (_, true) => say!("{count} rows would be written. Nothing was: this was a dry run."),
-            (_, false) => say!("{count} rows are written. The next sync sends them."),
+            (_, true) => say!("{} would be written. Nothing was: this was a dry run.", counted(count, "row")),
+            (_, false) => say!("Written: {}. The next sync sends that.", counted(count, "row")),
         }
     }
     if *refused > 0 { Err(BundleError::Refused(*refused)) } else { Ok(()) }

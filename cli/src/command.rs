@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use greenlight_core::status::{Reason, Status, StatusState};
+use greenlight_store::portable;
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use tokio::time::{Instant, timeout_at};
 
@@ -26,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What was sent becomes part of the server's history, and where it stands there follows right behind the
 /// acknowledgement. Whoever leaves without it is told of it again next time.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// Where a token is named: a browser's app signs in by itself, and this does not.
+const NAME_TOKEN: &str =
+    "Name the server's token with --token-file, with `token_file` of the remote, or in GREENLIGHT_TOKEN";
+
+/// What the store calls a database that is not Greenlight's.
+pub(crate) const PLAIN: &str = "plain";
 
 /// Runs a command and says how it ended.
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -176,7 +184,12 @@ pub(crate) fn open(db: &Path, schema: Option<&Schema>) -> Result<ClientDatabase,
     let options = options(Location::File(db.to_owned()))?;
     let opened = match schema {
         None if !db.exists() => return Err(ClientError::NoDatabase(db.to_owned())),
-        None => ClientDatabase::reopen(options),
+        None => match ClientDatabase::reopen(options) {
+            Err(_) if portable::inspect(db).is_ok_and(|found| found.role == PLAIN) => {
+                return Err(ClientError::Plain(db.to_owned()));
+            }
+            opened => opened,
+        },
         Some(schema) => ClientDatabase::open(options, schema),
     };
     opened.map_err(|source| ClientError::Database { file: db.to_owned(), source })
@@ -273,10 +286,14 @@ fn stop_signal() -> Result<impl Future<Output = ()>, ClientError> {
 fn explain(status: &Status) -> String {
     let diagnostics = &status.diagnostics;
     let close = diagnostics.last_close.as_ref().map(|close| close.reason.clone());
+    let mut sentence = status.sentence.clone();
+    if status.reason == Reason::Unauthorized {
+        sentence = format!("{sentence} {NAME_TOKEN}");
+    }
     match diagnostics.last_error.clone().or(close) {
         Some(detail) if !detail.is_empty() && !status.sentence.contains(&detail) => {
-            format!("{} ({detail})", status.sentence)
+            format!("{sentence} ({detail})")
         }
-        _ => status.sentence.clone(),
+        _ => sentence,
     }
 }

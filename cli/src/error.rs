@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::address::AddressError;
 use crate::home::HomeError;
+use crate::output;
 
 /// Why a client could not start or go on.
 #[derive(Debug, Error)]
@@ -59,6 +60,12 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// The database is not taken over yet.
+    #[error(
+        "{} is a plain SQLite database: `greenlight adopt {}` makes it one that can be synced with a server", .0.display(),
+        output::quoted(&.0.display().to_string())
+    )]
+    Plain(PathBuf),
     /// The database's folder can't be made.
     #[error("the folder {} can't be made for the database: {source}", folder.display())]
     Folder {

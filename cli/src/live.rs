@@ -11,8 +11,9 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use crate::ask::{self, Asked, ServerMeta};
+use crate::command::PLAIN;
 use crate::home::Home;
-use crate::output::say;
+use crate::output::{counted, say};
 use crate::{ClientError, Remote, Token};
 
 /// How a database and a server's stand to each other.
@@ -91,6 +92,9 @@ fn local(db: &Path) -> Result<(u64, ClientSide), ClientError> {
     }
     let failed = |why: String| ClientError::NotAClient { file: db.to_owned(), why };
     let found = portable::inspect(db).map_err(|error| failed(error.to_string()))?;
+    if found.role == PLAIN {
+        return Err(ClientError::Plain(db.to_owned()));
+    }
     let client = found.client.ok_or_else(|| failed(format!("its role is `{}`", found.role)))?;
     Ok((std::fs::metadata(db).map_or(0, |facts| facts.len()), client))
 }
@@ -192,21 +196,17 @@ fn describe(status: &LiveStatus) -> String {
         HumanBytes(local.db_bytes),
         client.schema_name,
         client.schema_number,
-        changes(client.pending),
+        counted(client.pending, "change"),
         client.cursor
     );
     if client.quarantined > 0 {
-        text += &format!("\n          {} could not be applied (quarantined)", changes(client.quarantined));
+        text += &format!("\n          {} could not be applied (quarantined)", counted(client.quarantined, "change"));
     }
     text += &format!("\n  remote  {}", status.remote_path);
     if let Some(meta) = &status.remote {
         text += &format!("\n          at version {}", meta.head);
     }
     text
-}
-
-fn changes(count: u64) -> String {
-    if count == 1 { "1 change".to_owned() } else { format!("{count} changes") }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use indicatif::HumanCount;
+
 /// Everything was taken so far.
 const OPEN: u8 = 0;
 /// Whoever reads has seen enough, as `head` has.
@@ -44,10 +46,38 @@ pub(crate) fn ended(code: ExitCode) -> ExitCode {
     if STATE.load(Ordering::Relaxed) == FAILED { ExitCode::FAILURE } else { code }
 }
 
+/// `1 change`, `2,000 changes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{} {what}s", HumanCount(count)) }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 fn judge(error: &io::Error) -> u8 {
     if error.kind() == ErrorKind::BrokenPipe {
         return CLOSED;
     }
     eprintln!("greenlight: the answer can't be printed: {error}");
     FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one_and_a_word_stays_one() {
+        assert_eq!([counted(1, "row"), counted(2_000, "row"), counted(0, "row")], ["1 row", "2,000 rows", "0 rows"]);
+        assert_eq!(
+            [quoted("/a/b-1.db"), quoted("my notes.db"), quoted("it's")],
+            ["/a/b-1.db", "'my notes.db'", r"'it'\''s'"]
+        );
+    }
 }

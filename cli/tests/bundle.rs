@@ -162,7 +162,7 @@ fn rows_that_the_schema_refuses_are_told_and_the_others_written() {
     let words = ["bundle", "apply", "--json", "--db", db.to_str().unwrap(), "--schema", schema.to_str().unwrap()];
     let output = greenlight(&words, &[&bundle]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("1 rows could not be written"), "{}", said(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("still in the bundle: 1 row\n"), "{}", said(&output));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["rows"], &json["refused"]), (&1.into(), &1.into()));
     assert_eq!(json["refusals"][0]["key"], serde_json::json!([{ "text": "1" }]));

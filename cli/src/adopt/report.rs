@@ -6,11 +6,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use greenlight_store::takeover::{Choice, Converted, Inspection, Obstacle, TableRows};
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::{AdoptArguments, Places};
-use crate::output;
+use crate::output::{self, counted};
+
+/// What changes for the programs that use it.
+const EXTENSION: &str = "Whatever reads it goes on as before. Whatever writes it must load cr-sqlite's extension from \
+                         then on: without it a write fails.";
 
 /// What was done, or would be, or what is in the way.
 #[derive(Debug, Serialize)]
@@ -98,8 +102,9 @@ impl Report {
         } else if self.is_possible() {
             let (rows, tables) = self.counts();
             let mending = if self.obstacles.is_empty() { "" } else { ", after mending it" };
-            writeln!(out, "{} would be taken over{mending}: {rows} rows in {tables}.", self.file.display())?;
+            writeln!(out, "{} would be taken over{mending}: {rows} in {tables}.", self.file.display())?;
             writeln!(out, "Its schema would be {}, in {}.", self.schema, self.schema_file.display())?;
+            writeln!(out, "{EXTENSION}")?;
             writeln!(out, "Nothing was changed: this was a dry run.")?;
         } else {
             return self.print_refused(out);
@@ -112,27 +117,22 @@ impl Report {
 
     fn print_adopted(&self, out: &mut impl Write) -> io::Result<()> {
         let (file, (rows, tables)) = (self.file.display(), self.counts());
-        let changes = HumanCount(self.changes.unwrap_or(0));
+        let changes = counted(self.changes.unwrap_or(0), "change");
         let bytes = HumanBytes(self.db_bytes.unwrap_or(0));
         let mended = if self.mended { ", mended" } else { "" };
-        writeln!(
-            out,
-            "{file} can be synced now: {rows} rows in {tables}{mended}, {bytes}, {changes} changes to send."
-        )?;
+        writeln!(out, "{file} can be synced now: {rows} in {tables}{mended}, {bytes}, {changes} to send.")?;
         writeln!(out, "As it was it is kept as {}.", self.kept.display())?;
         writeln!(
             out,
-            "Its schema is {}, in {}: a server needs the same file.",
+            "Its schema is {}, in {}: a server needs the same file, as schemas/{}.sql at home for `greenlight serve`.",
             self.schema,
-            self.schema_file.display()
+            self.schema_file.display(),
+            self.schema.split(' ').next().unwrap_or_default()
         )?;
-        writeln!(out, "Next, with a server:  greenlight sync now --db {file} --remote wss://HOST/DATABASE")?;
-        writeln!(out, "or with a folder:     greenlight sync push --db {file} --remote FOLDER")?;
-        writeln!(
-            out,
-            "Whatever reads it goes on as before. Whatever writes it must load cr-sqlite's extension from now on: without \
-             it a write fails."
-        )
+        writeln!(out, "{EXTENSION}")?;
+        let word = output::quoted(&file.to_string());
+        writeln!(out, "Next, with a server:  greenlight sync now --db {word} --remote wss://HOST/DATABASE")?;
+        writeln!(out, "or with a folder:     greenlight sync push --db {word} --remote ./FOLDER")
     }
 
     fn print_refused(&self, out: &mut impl Write) -> io::Result<()> {
@@ -154,10 +154,9 @@ impl Report {
         writeln!(out, ".bail on\n{}", clean(mend))
     }
 
-    fn counts(&self) -> (HumanCount, String) {
-        let tables = self.tables.len();
-        let tables = if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") };
-        (HumanCount(self.tables.iter().map(|table| table.rows).sum()), tables)
+    fn counts(&self) -> (String, String) {
+        let rows = self.tables.iter().map(|table| table.rows).sum();
+        (counted(rows, "row"), counted(self.tables.len() as u64, "table"))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use greenlight_store::bundle::{Excerpt, Header, Held, HeldRow, Refusal, SavedValue, TablePlan};
 
-use crate::output::say;
+use crate::output::{counted, say};
 
 /// Characters of a value that are shown.
 const MAX_SHOWN: usize = 40;
@@ -27,7 +27,7 @@ pub(super) fn header(header: &Header) {
     say!("  schema    {} {}", clean(&header.schema_name), header.schema_number);
     say!("  site      {}", clean(&header.site_id));
     say!("  server    {}", header.server_site_id.as_deref().map_or_else(|| "none yet".to_owned(), clean));
-    say!("  pending   {} changes", header.changes);
+    say!("  pending   {}", counted(header.changes, "change"));
     say!();
 }
 
@@ -50,7 +50,7 @@ pub(super) fn rows(held: &Held, whole: bool) {
     let titles = ["key".to_owned(), "state".to_owned()].into_iter().chain(shown.iter().map(|name| clean(name)));
     let lines: Vec<Vec<String>> =
         std::iter::once(titles.collect()).chain(held.rows.iter().map(|row| line(row, &shown))).collect();
-    say!("\n{}, the first {} of {total} rows:", clean(&held.table), held.rows.len());
+    say!("\n{}, the first {} of {}:", clean(&held.table), held.rows.len(), counted(total, "row"));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
     for line in &lines {

@@ -9,6 +9,7 @@ use indicatif::HumanBytes;
 
 use super::Findings;
 use crate::home::Home;
+use crate::output::counted;
 use crate::sync::{self, FoundLock};
 
 /// A log longer than this is not folded into its database, since somebody keeps it open; in bytes.
@@ -85,23 +86,31 @@ fn describe(db: &Path, found: &Inspected) -> String {
     )
 }
 
+fn waits(count: u64, what: &str) -> String {
+    format!("{} {}", counted(count, what), if count == 1 { "waits" } else { "wait" })
+}
+
 fn waiting(client: &ClientSide, findings: &mut Findings) {
     let ClientSide { pending, quarantined, held_aside, left_out, read_only, server_site_id, .. } = client;
     match (pending, server_site_id) {
         (0, _) => findings.ok("pending", "nothing waits for a server"),
-        (pending, Some(_)) => findings.ok("pending", format!("{pending} changes wait for the server")),
-        (pending, None) => findings.ok("pending", format!("{pending} changes were never sent to a server")),
+        (pending, Some(_)) => findings.ok("pending", format!("{} for the server", waits(*pending, "change"))),
+        (pending, None) => findings.ok("pending", format!("never sent to a server: {}", counted(*pending, "change"))),
     }
     if *quarantined > 0 {
         let remedy = "they are kept; a newer version of the app or of the schema may take them";
-        findings.warn("quarantine", format!("{quarantined} incoming changes could not be applied"), remedy);
+        findings.warn(
+            "quarantine",
+            format!("{} could not be applied", counted(*quarantined, "incoming change")),
+            remedy,
+        );
     }
     if *held_aside > 0 {
         let remedy = "they are applied with the migration: sync with --schema and the newer schema";
-        findings.warn("held aside", format!("{held_aside} incoming changes wait for a newer schema"), remedy);
+        findings.warn("held aside", format!("{} for a newer schema", waits(*held_aside, "incoming change")), remedy);
     }
     if *left_out > 0 {
-        findings.ok("left out", format!("{left_out} incoming changes were left out by a person"));
+        findings.ok("left out", format!("left out by a person: {}", counted(*left_out, "incoming change")));
     }
     if *read_only && *pending > 0 {
         let remedy = "ask whoever keeps the server for a token that may write";

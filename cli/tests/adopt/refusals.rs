@@ -33,6 +33,7 @@ fn every_finding_is_told_at_once_and_the_file_is_as_it_was() {
             "key column `id` of table `author` must be NOT NULL",
             "AUTOINCREMENT",
             "`sqlite_autoindex_author_1`",
+            "Remedy: leave the constraint out, and look for doubles in the app. [--mend does that]",
             "table `book` has no primary key",
             "checked foreign keys",
             "unique index `one`",

@@ -6,7 +6,7 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::fixture::{SHOP, World, rows};
+use crate::fixture::{SHOP, World, rows, said};
 
 /// Rows of the largest table.
 const ROWS: u32 = 20_000;
@@ -236,4 +236,27 @@ fn programs_are_told_the_same() {
     assert_eq!((&refused["adopted"], &refused["obstacles"]), (&false.into(), &json!([obstacle])));
     assert!(refused["mend"].as_str().unwrap().contains("ALTER TABLE"));
     assert!(refused["notes"][0].as_str().unwrap().contains("two machines would give one number"));
+}
+
+#[test]
+fn what_comes_next_can_be_pasted() {
+    let world = World::new(SHOP);
+    std::fs::rename(world.db(), world.path("my shop.db")).unwrap();
+    for command in ["now", "status"] {
+        let words = ["sync", command, "--db", "my shop.db", "--remote", "ws://127.0.0.1:1/shop"];
+        let text = world.refuses(&words, 1, "is a plain SQLite database: `greenlight adopt '");
+        assert!(text.contains("my shop.db'`"), "{text}");
+    }
+    let writers = "must load cr-sqlite's extension";
+    assert!(world.ok(&["adopt", "my shop.db", "--dry-run"]).contains(writers));
+    let text = world.ok(&["adopt", "my shop.db"]);
+    assert!(text.contains(writers) && text.contains("schemas/my_shop.sql at home"), "{text}");
+    let (_, next) = text.split_once("or with a folder:").unwrap();
+    assert!(next.contains("--remote ./FOLDER"), "{text}");
+    let mut shell = std::process::Command::new("sh");
+    let command = next.trim().replacen("greenlight", env!("CARGO_BIN_EXE_greenlight"), 1);
+    shell.args(["-c", &command]).env("GREENLIGHT_HOME", world.path("home")).current_dir(world.folder.path());
+    let pushed = shell.output().unwrap();
+    assert!(pushed.status.success(), "{}", said(&pushed));
+    assert!(world.path("FOLDER/sync-meta.json").is_file());
 }

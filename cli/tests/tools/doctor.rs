@@ -55,6 +55,8 @@ fn it_looks_at_everything_and_changes_nothing() {
     assert_eq!((&report["problems"], &report["warnings"]), (&Value::from(0), &Value::from(1)));
     assert_eq!(report["database"]["client"]["pending"], 0);
     assert_eq!(report["environment"], serde_json::json!(["GREENLIGHT_HOME"]));
+    home.write("Sanditon");
+    assert!(home.ok(&["doctor"]).contains("1 change waits for the server"));
     // Once it is gone that is no problem of this home's.
     drop(server);
     assert_eq!(level(&home.json(&["doctor", "--json"], 0), "remote office"), "warning");

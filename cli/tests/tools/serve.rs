@@ -36,7 +36,7 @@ fn who_was_given_a_token_comes_in_and_nobody_else_any_more() {
     assert_eq!(server.told["token_needed"], true);
     let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
     alice.write("Emma");
-    assert!(alice.ends(&["sync", "now"], 3).contains("token"));
+    assert!(alice.ends(&["sync", "now"], 3).contains("with --token-file, with `token_file`"));
     let file = alice.file("token", token["token"].as_str().unwrap());
     alice.ok(&["sync", "now", "--token-file", &file]);
     assert_eq!(owner.json(&["serve", "token", "revoke", "alice", "--json"], 0)["revoked"]["id"], token["id"]);

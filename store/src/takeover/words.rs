@@ -145,6 +145,9 @@ pub(super) fn obstacle(finding: &Finding) -> Obstacle {
         }
         Problem::Autoincrement => "leave out AUTOINCREMENT, and give new rows random ids".to_owned(),
         Problem::ForeignKey => "leave out REFERENCES and FOREIGN KEY, and check in the app".to_owned(),
+        Problem::Unique(index) if index.starts_with("sqlite_autoindex_") => {
+            "leave the constraint out, and look for doubles in the app".to_owned()
+        }
         Problem::Unique(_) => "make it an ordinary index, and look for doubles in the app".to_owned(),
         Problem::NotNullWithoutDefault => format!("give {c} a DEFAULT, or leave out NOT NULL"),
         Problem::CheckSpans => "leave it out, and check in the app".to_owned(),
