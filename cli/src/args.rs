@@ -209,7 +209,8 @@ pub enum SyncCommand {
 /// Which database and which remote, and how.
 #[derive(Args, Clone, Debug)]
 pub struct SnapshotArguments {
-    /// The other side's changes are lost where both have moved, or where it is another project.
+    /// One side wins where both have moved, or where it is another project: a push overwrites what is there and keeps
+    /// nothing of it, a pull gives up what is here (it is kept as .before-pull).
     #[arg(long)]
     pub force: bool,
     /// Only say what it would do.
@@ -226,7 +227,8 @@ pub struct SnapshotArguments {
 /// What a pull is told.
 #[derive(Args, Clone, Debug)]
 pub struct PullArguments {
-    /// Keep what both sides have where both have moved: cell by cell the later change wins. For Greenlight's databases.
+    /// Keep what both sides have where both have moved: of a cell that both have written the one that was written more
+    /// often wins, and a deleted row stays deleted unless it was written anew. For Greenlight's databases.
     #[arg(long, conflicts_with = "force")]
     pub merge: bool,
     /// Which database and which remote, and how.

@@ -127,7 +127,9 @@ fn status_code(status: &SyncStatus) -> u8 {
 fn describe_status(status: &SyncStatus) -> String {
     let why = status.why.as_deref().unwrap_or("both have moved");
     let mut text = match status.status {
-        _ if status.foreign => format!("The remote is another's: {why}. Both ways need --force."),
+        _ if status.foreign => {
+            format!("The remote is another's: {why}. Both ways need --force, and one side is lost by that.")
+        }
         Relation::Equal => "Equal: both hold the same.".to_owned(),
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),
         Relation::Behind => "Behind: the remote has changes that are not here. Pull them.".to_owned(),
@@ -175,7 +177,7 @@ fn describe_push(result: &SyncResult) -> String {
     let SyncResult { local_path, remote_path, generation, .. } = result;
     let place = format!("\n  from  {local_path}\n  to    {remote_path}");
     if result.dry_run {
-        let lost = if result.forced { ", and overwrite what is there" } else { "" };
+        let lost = if result.forced { ", and overwrite what is there, of which nothing is kept" } else { "" };
         return format!("Would push generation {generation}{lost}. Nothing was changed.{place}");
     }
     if !result.changed {
@@ -191,7 +193,8 @@ fn describe_pull(result: &SyncResult) -> String {
     let place = format!("\n  from  {remote_path}\n  into  {local_path}");
     if result.dry_run {
         let verb = if result.merged { "merge" } else { "pull" };
-        return format!("Would {verb} {what}. Nothing was changed.{place}");
+        let lost = if result.forced { ", and give up what is here (it would be kept as .before-pull)" } else { "" };
+        return format!("Would {verb} {what}{lost}. Nothing was changed.{place}");
     }
     match (result.changed, result.before) {
         (true, _) => {

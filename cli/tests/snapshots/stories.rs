@@ -154,6 +154,10 @@ fn a_dry_run_changes_nothing() {
         alice.ok(&["sync", "push"]);
         assert!(bob.ok(&["sync", "pull", "--dry-run"]).contains("Nothing was changed"));
         assert!(!bob.db().exists());
+        alice.write("Persuasion");
+        let tried = alice.ok(&["sync", "pull", "--force", "--dry-run"]);
+        assert!(tried.contains("give up what is here") && tried.contains("Nothing was changed"), "{tried}");
+        assert_eq!(alice.books(), ["Emma", "Persuasion"]);
     });
 }
 
