@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::SyncError;
 use super::packing::{Compression, Encryption};
 use super::s3::is_object;
+use crate::durable;
 
 /// The version of the format, in both files.
 pub const FORMAT: u32 = 1;
