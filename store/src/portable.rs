@@ -202,7 +202,8 @@ pub enum PortableError {
     },
     /// A table that is this machine's alone can't be carried over.
     #[error(
-        "table `{table}`, which is on this machine alone, can't be kept: {why}. Rename or drop it and try again; nothing was replaced"
+        "table `{table}`, which is on this machine alone, can't be kept: {why}. Rename or drop it and try again; nothing \
+         was replaced"
     )]
     Local {
         /// The table.

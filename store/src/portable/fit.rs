@@ -69,7 +69,8 @@ pub fn fit(order: Fit<'_>, watch: Watch<'_>) -> Result<Head, PortableError> {
             let mark = format!("{:016x}", order.mark);
             conn.execute_batch("PRAGMA foreign_keys = OFF")?;
             present.map_or(Ok(()), |present| local::attach(&conn, present))?;
-            conn.execute_batch("BEGIN IMMEDIATE")?;
+            // An immediate one would lock the present database as well.
+            conn.execute_batch("BEGIN")?;
             let schema = readable_schema(&conn)?;
             take_over(&conn, &schema, &identity)?;
             set_marks(&conn, identity.marks, &mark)?;
