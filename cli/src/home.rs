@@ -62,8 +62,8 @@ pub enum HomeError {
     },
     /// What a shell would have written out.
     #[error(
-        "the path {} begins with `~`, which only a shell understands: write it out, as in /home/me/notes, or write ./~ \
-         for a folder of that name", .0.display()
+        "the path {} begins with `~`, which only a shell understands: write it out from the root on, or write ./~ for \
+         a folder of that name", .0.display()
     )]
     Tilde(PathBuf),
     /// The configuration.

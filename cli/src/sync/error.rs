@@ -141,7 +141,7 @@ pub enum SyncError {
     #[error(
         "what was exchanged with {0} last was encrypted, and what is there now is not, or is gone. Nothing was changed: \
          a push would store it for everybody to read. Say `encryption = \"age\"` in the remote's configuration, or \
-         `\"none\"` if that is meant; --force pushes it as it is"
+         `\"none\"` if that is meant"
     )]
     OpensUp(String),
     /// The snapshot follows a newer schema than may be taken.

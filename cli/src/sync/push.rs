@@ -35,8 +35,9 @@ pub(super) fn run(
     if let Some(unchanged) = settled(config, &remote, &known, how, &result)? {
         return Ok(unchanged);
     }
+    // Who forces wants their changes there, and not for everybody to read.
+    keeps_secret(config, &remote, &known)?;
     if !how.force {
-        keeps_secret(config, &remote, &known)?;
         remote.opens(known.there.as_ref())?;
     }
     let generation = known.there.as_ref().map_or(0, |there| there.generation) + 1;

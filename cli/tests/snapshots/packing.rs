@@ -197,18 +197,17 @@ fn what_was_encrypted_is_not_opened_by_a_meta_that_was_replaced_or_is_gone() {
         });
         machine.fails(&["sync", "push"], 3, "was encrypted");
         assert!(!names(&world.remote()).contains(&"db.sqlite".to_owned()));
+        machine.fails(&["sync", "push", "--force"], 3, "was encrypted");
         std::fs::remove_dir_all(world.remote()).unwrap();
-        machine.fails(&["sync", "push"], 3, "was encrypted");
-        machine.fails(&["sync", "push", "--dry-run"], 3, "was encrypted");
+        machine.fails(&["sync", "push"], 3, "is it mounted?");
+        machine.fails(&["sync", "push", "--force"], 3, "was encrypted");
+        machine.fails(&["sync", "push", "--force", "--dry-run"], 3, "was encrypted");
         assert!(!world.remote().exists());
         std::fs::create_dir(world.remote()).unwrap();
         std::fs::write(&file, &before).unwrap();
     }
     std::fs::remove_dir_all(world.remote()).unwrap();
-    bob.configured("encryption = 'none'").ok(&["sync", "push"]);
-    assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
-    std::fs::remove_dir_all(world.remote()).unwrap();
-    alice.ok(&["sync", "push", "--force"]);
+    bob.configured("encryption = 'none'").ok(&["sync", "push", "--force"]);
     assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
 }
 
@@ -220,7 +219,7 @@ fn the_address_of_a_configured_remote_means_that_one() {
     alice.ok(&["sync", "push", "--dry-run"]);
     std::fs::create_dir(world.remote()).unwrap();
     for (number, way) in ["remote", "./remote/", "alice/../remote"].into_iter().enumerate() {
-        let mut command = alice.command(&["sync", "push", "--remote", &format!("folder:{way}")]);
+        let mut command = alice.command(&["sync", "push", "--force", "--remote", &format!("folder:{way}")]);
         let output = command.current_dir(world.folder.path()).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
         assert_eq!(names(&world.remote()), world.kind.names());
