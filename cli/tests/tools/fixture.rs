@@ -162,7 +162,8 @@ pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Every file below a folder with its content, but for the shared memory that SQLite keeps of a log.
+/// Every file below a folder with its content, but for the shared memory that SQLite keeps of a log. Of the home named
+/// `server`, whose server writes when it likes, only which files there are, without their logs.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -170,9 +171,15 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         if path.is_dir() {
             all.extend(tree(&path));
             all.insert(path, None);
-        } else if !path.to_string_lossy().ends_with("-shm") {
-            all.insert(path.clone(), Some(std::fs::read(&path).unwrap()));
+            continue;
         }
+        let name = path.to_string_lossy();
+        let is_servers = path.components().any(|part| part.as_os_str() == "server");
+        if name.ends_with("-shm") || is_servers && name.ends_with("-wal") {
+            continue;
+        }
+        let content = (!is_servers).then(|| std::fs::read(&path).unwrap());
+        all.insert(path, content);
     }
     all
 }
