@@ -137,7 +137,8 @@ test("five cells edited offline are five pending, as SQL counts, and none after"
 });
 
 test("a first sync of the demo shop shows progress in changes and bytes and ends green", async ({ server, person }) => {
-  test.setTimeout(150_000);
+  // Some 40 s on a machine of its own; on one that others use as well it was seen to take three times as long.
+  test.setTimeout(400_000);
   await server.useDemoShop();
   const page = await openShop(await person(), server.url);
   const seen = await page.evaluate(async () => {
@@ -149,12 +150,12 @@ test("a first sync of the demo shop shows progress in changes and bytes and ends
     };
     client.status.addEventListener("change", note);
     note();
-    for (let waited = 0; waited < 1_000 && client.status.current.state !== "synced"; waited++) {
+    for (let waited = 0; waited < 3_000 && client.status.current.state !== "synced"; waited++) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     return seen;
   });
-  await light(page, "synced");
+  await light(page, "synced", 60_000);
   expect(seen.length).toBeGreaterThan(5);
   const last = seen.at(-1)!;
   expect(last.changes.done).toBe(last.changes.total);
