@@ -15,6 +15,8 @@ use crate::output::{self, counted};
 /// What changes for the programs that use it.
 const EXTENSION: &str = "Whatever reads it goes on as before. Whatever writes it must load cr-sqlite's extension from \
                          then on: without it a write fails.";
+/// Where it is, seen from this program's folder, as they are handed out.
+const BESIDE: &str = "../lib/crsqlite.so";
 
 /// What was done, or would be, or what is in the way.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,8 @@ pub(super) struct Report {
     /// Its name and number.
     schema: String,
     schema_file: PathBuf,
+    /// What programs that write it have to load; `None` where it did not come with this program.
+    extension: Option<PathBuf>,
     /// The database as it was; `None` where it was not taken over.
     backup: Option<PathBuf>,
     tables: Vec<TableRows>,
@@ -52,6 +56,7 @@ impl Report {
             mended: false,
             schema: format!("{} 1", choice.name),
             schema_file: places.schema.clone(),
+            extension: extension(),
             backup: None,
             tables,
             skipped,
@@ -104,7 +109,7 @@ impl Report {
             let mending = if self.obstacles.is_empty() { "" } else { ", after mending it" };
             writeln!(out, "{} would be taken over{mending}: {rows} in {tables}.", self.file.display())?;
             writeln!(out, "Its schema would be {}, in {}.", self.schema, self.schema_file.display())?;
-            writeln!(out, "{EXTENSION}")?;
+            self.print_extension(out)?;
             writeln!(out, "Nothing was changed: this was a dry run.")?;
         } else {
             return self.print_refused(out);
@@ -129,10 +134,17 @@ impl Report {
             self.schema_file.display(),
             self.schema.split(' ').next().unwrap_or_default()
         )?;
-        writeln!(out, "{EXTENSION}")?;
+        self.print_extension(out)?;
         let word = output::quoted(&file.to_string());
         writeln!(out, "Next, with a server:  greenlight sync now --db {word} --remote wss://HOST/DATABASE")?;
         writeln!(out, "or with a folder:     greenlight sync push --db {word} --remote ./FOLDER")
+    }
+
+    fn print_extension(&self, out: &mut impl Write) -> io::Result<()> {
+        match &self.extension {
+            Some(path) => writeln!(out, "{EXTENSION} It is here: {}", path.display()),
+            None => writeln!(out, "{EXTENSION}"),
+        }
     }
 
     fn print_refused(&self, out: &mut impl Write) -> io::Result<()> {
@@ -158,6 +170,12 @@ impl Report {
         let rows = self.tables.iter().map(|table| table.rows).sum();
         (counted(rows, "row"), counted(self.tables.len() as u64, "table"))
     }
+}
+
+/// cr-sqlite's extension, if it lies where it is handed out beside this program.
+fn extension() -> Option<PathBuf> {
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).ok()?;
+    program.parent()?.join(BESIDE).canonicalize().ok()
 }
 
 /// What a database says must not write on the terminal.

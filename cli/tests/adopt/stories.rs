@@ -211,8 +211,8 @@ fn programs_are_told_the_same() {
     let tables = json!([{ "table": "author", "rows": 1 }, { "table": "book", "rows": 2 }]);
     let mut told = json!({
         "file": at("shop.db"), "adopted": false, "dry_run": true, "mended": false, "schema": "shop 1",
-        "schema_file": at("shop.db.schema.sql"), "backup": null, "tables": tables, "skipped": [], "changes": null,
-        "db_bytes": null, "obstacles": [], "mend": null, "notes": [],
+        "schema_file": at("shop.db.schema.sql"), "extension": null, "backup": null, "tables": tables, "skipped": [],
+        "changes": null, "db_bytes": null, "obstacles": [], "mend": null, "notes": [],
     });
     let before = world.files();
     assert_eq!(world.json(&["adopt", "shop.db", "--dry-run", "--json"]), told);
