@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::redact::Redactor;
 use crate::home::{Home, HomeError, HomeFlags};
-use crate::output::{self, say};
+use crate::output::{self, Light, say};
 
 /// What `doctor` is told.
 #[derive(Args, Clone, Debug)]
@@ -190,14 +190,15 @@ fn json(report: &Report) -> Result<String, String> {
 fn describe(report: &Report) -> String {
     let mut lines = Vec::new();
     for Finding { check, level, says, remedy } in &report.checks {
-        let mark = match level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Problem => "PROBLEM",
+        let (word, light) = match level {
+            Level::Ok => ("ok", Light::Green),
+            Level::Warning => ("warning", Light::Yellow),
+            Level::Problem => ("PROBLEM", Light::Red),
         };
+        let mark = light.colour(&format!("{word:8}"));
         // What a file or a server says must not write on the terminal.
         let line = |text: &str| text.replace(char::is_control, " ");
-        lines.push(format!("{mark:8} {check:14} {}", line(says)));
+        lines.push(format!("{mark} {check:14} {}", line(says)));
         lines.extend(remedy.iter().map(|remedy| format!("{:24}{}", "", line(remedy))));
     }
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::ask::{self, Asked, ServerMeta};
 use crate::command::PLAIN;
 use crate::home::Home;
-use crate::output::{counted, say};
+use crate::output::{Light, counted, say};
 use crate::{ClientError, Remote, Token};
 
 /// How a database and a server's stand to each other.
@@ -55,7 +55,7 @@ pub(crate) async fn status(home: &Home, remote: &Remote, token: &Token, json: bo
     let text = if json {
         serde_json::to_string_pretty(&status).map_err(|error| ClientError::Print(error.to_string()))?
     } else {
-        describe(&status)
+        light(status.status).headline(&describe(&status))
     };
     say!("{text}");
     Ok(ExitCode::from(match status.status {
@@ -172,6 +172,15 @@ fn schemas(client: &ClientSide, meta: &ServerMeta) -> String {
         meta.schema_name.replace(char::is_control, " "),
         meta.schema_version
     )
+}
+
+/// A server merges: that both sides have moved needs nobody's decision.
+fn light(relation: Relation) -> Light {
+    match relation {
+        Relation::Equal => Light::Green,
+        Relation::Ahead | Relation::Behind | Relation::Diverged => Light::Yellow,
+        Relation::Incompatible | Relation::Refused | Relation::Unreachable => Light::Red,
+    }
 }
 
 fn describe(status: &LiveStatus) -> String {

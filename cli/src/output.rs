@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use console::Style;
 use indicatif::HumanCount;
 
 /// Everything was taken so far.
@@ -14,6 +15,46 @@ const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
 /// It can't be printed, and that was told.
 const FAILED: u8 = 2;
+
+/// How well something stands. A colour goes with a word or a mark that says the same, and only to a terminal where
+/// `NO_COLOR` is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Light {
+    /// Nothing is to be done.
+    Green,
+    /// Something is at work, or waits.
+    Yellow,
+    /// Somebody has to decide or to mend something.
+    Red,
+}
+
+impl Light {
+    /// A text in the light's colour, on the standard output.
+    pub(crate) fn colour(self, text: &str) -> String {
+        self.style().apply_to(text).to_string()
+    }
+
+    /// The same on the standard error.
+    pub(crate) fn colour_error(self, text: &str) -> String {
+        self.style().for_stderr().apply_to(text).to_string()
+    }
+
+    /// A sentence that begins with the word for how things stand, as `Equal: both hold the same.`
+    pub(crate) fn headline(self, text: &str) -> String {
+        match text.split_once(':') {
+            Some((word, rest)) => format!("{}:{rest}", self.colour(word)),
+            None => text.to_owned(),
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Green => Style::new().green().bold(),
+            Self::Yellow => Style::new().yellow().bold(),
+            Self::Red => Style::new().red().bold(),
+        }
+    }
+}
 
 /// How printing went so far; nothing is printed any more once it is not open.
 static STATE: AtomicU8 = AtomicU8::new(OPEN);

@@ -10,7 +10,7 @@ use greenlight_core::status::{Direction, Progress, Status, StatusState};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::output::say;
+use crate::output::{Light, say};
 use crate::{ClientError, Outcome, Remote};
 
 /// Draws statuses.
@@ -141,15 +141,16 @@ fn measure(progress: &Progress) -> String {
     )
 }
 
-/// A mark that does not depend on colour, the label of the footer, and the sentence.
+/// A mark that says it without its colour too, the label of the footer, and the sentence.
 fn describe(status: &Status) -> String {
-    let mark = match status.state {
-        StatusState::Synced => "●",
-        StatusState::Syncing => "○",
-        StatusState::Connecting => "◌",
-        StatusState::Disconnected => "×",
-        StatusState::Stuck | StatusState::Incompatible => "!",
+    let (mark, light) = match status.state {
+        StatusState::Synced => ("●", Light::Green),
+        StatusState::Syncing => ("○", Light::Green),
+        StatusState::Connecting => ("◌", Light::Yellow),
+        StatusState::Disconnected => ("×", Light::Red),
+        StatusState::Stuck | StatusState::Incompatible => ("!", Light::Red),
     };
+    let mark = light.colour_error(mark);
     let pending = match status.pending.changes {
         0 => String::new(),
         count => format!(" ({count} pending)"),

@@ -12,7 +12,7 @@ use crate::args::SnapshotArguments;
 use crate::bar::Bar;
 use crate::command::read_schema;
 use crate::home::Home;
-use crate::output::say;
+use crate::output::{Light, say};
 use crate::sync::{self, How, Meta, Place, Relation, Stage, SyncConfig, SyncError, SyncResult, SyncStatus};
 use crate::{ClientError, Remote, Token, logs};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
     };
     let ended = match action {
         Action::Status => sync::status(&config).and_then(|status| {
-            show(arguments, &status, || describe_status(&status))?;
+            show(arguments, &status, || light(&status).headline(&describe_status(&status)))?;
             Ok(status_code(&status))
         }),
         Action::Push => sync::push(&config, how, &mut progress).and_then(|result| {
@@ -121,6 +121,14 @@ fn status_code(status: &SyncStatus) -> u8 {
         Relation::Empty if status.local.db_bytes.is_some() => 7,
         Relation::Empty => 0,
         Relation::Diverged => 8,
+    }
+}
+
+fn light(status: &SyncStatus) -> Light {
+    match status_code(status) {
+        0 => Light::Green,
+        6 | 7 => Light::Yellow,
+        _ => Light::Red,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::fixture::{home, said};
+use crate::fixture::{Home, home, said};
 
 /// Always full, where the system has it.
 const FULL: &str = "/dev/full";
@@ -62,4 +62,34 @@ fn a_watch_that_nobody_reads_ends() {
     let home = home(folder.path(), "home").with_remote("ws://127.0.0.1:1/shop");
     let output = unread(home.command(&["sync", "watch", "--json"]));
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+/// Runs it on a terminal, which the system's `script` provides; all that the terminal was sent.
+fn on_terminal(home: &Home, words: &str, no_color: Option<&str>) -> String {
+    let mut script = Command::new("script");
+    script.args(["-q", "-c", &format!("'{}' {words}", env!("CARGO_BIN_EXE_greenlight")), "/dev/null"]);
+    script.env_clear().env("TERM", "xterm").env("GREENLIGHT_HOME", &home.folder).current_dir(&home.around);
+    script.envs(no_color.map(|value| ("NO_COLOR", value))).stdin(Stdio::null());
+    said(&script.output().unwrap())
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home").with_remote("./usb");
+    home.write("Emma");
+    let yellow = "\u{1b}[33m\u{1b}[1mEmpty\u{1b}[0m:";
+    assert!(on_terminal(&home, "sync status", None).contains(yellow), "{:?}", on_terminal(&home, "sync status", None));
+    home.ok(&["sync", "push"]);
+    assert!(on_terminal(&home, "sync status", None).contains("\u{1b}[32m\u{1b}[1mEqual\u{1b}[0m:"));
+    assert!(on_terminal(&home, "doctor", None).contains("\u{1b}[32m\u{1b}[1mok      \u{1b}[0m "));
+    for plain in [
+        on_terminal(&home, "sync status", Some("1")),
+        on_terminal(&home, "doctor", Some("1")),
+        on_terminal(&home, "sync status --json", None),
+        home.ok(&["sync", "status"]),
+    ] {
+        assert!(plain.contains("qual") || plain.contains("ok "), "{plain:?}");
+        assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    }
 }
