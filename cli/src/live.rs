@@ -188,7 +188,9 @@ fn describe(status: &LiveStatus) -> String {
         Relation::Equal => "Equal: everything is on both sides.",
         Relation::Ahead => "Ahead: what was written here is not on the server yet. `greenlight sync now` sends it.",
         Relation::Behind => "Behind: the server has changes that are not here. `greenlight sync now` fetches them.",
-        Relation::Diverged => "Both sides have changes. `greenlight sync now` merges them; nothing is lost by that.",
+        Relation::Diverged => {
+            "Diverged: both sides have changes. `greenlight sync now` merges them; nothing is lost by that."
+        }
         Relation::Incompatible => "Incompatible: what is here and the server can't be brought in step.",
         Relation::Refused => "Refused: the server does not let this client in.",
         Relation::Unreachable => "Not reachable: nothing is known of the server. What is written here is kept.",

@@ -41,8 +41,9 @@ impl Light {
 
     /// A sentence that begins with the word for how things stand, as `Equal: both hold the same.`
     pub(crate) fn headline(self, text: &str) -> String {
-        match text.split_once(':') {
-            Some((word, rest)) => format!("{}:{rest}", self.colour(word)),
+        let is_word = |word: &str| word.chars().all(|letter| letter.is_alphabetic() || letter == ' ');
+        match text.split_once(": ").filter(|(word, _)| is_word(word)) {
+            Some((word, rest)) => format!("{}: {rest}", self.colour(word)),
             None => text.to_owned(),
         }
     }

@@ -136,7 +136,7 @@ fn describe_status(status: &SyncStatus) -> String {
     let why = status.why.as_deref().unwrap_or("both have moved");
     let mut text = match status.status {
         _ if status.foreign => {
-            format!("The remote is another's: {why}. Both ways need --force, and one side is lost by that.")
+            format!("Foreign: {why}. Both ways need --force, and one side is lost by that.")
         }
         Relation::Equal => "Equal: both hold the same.".to_owned(),
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),

@@ -83,7 +83,7 @@ impl Session {
         assert_eq!(words.next(), Some("greenlight"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
         command.args(words.map(|word| self.real(word)));
-        command.current_dir(self.home(who)).env_clear().env("HOME", self.home(who));
+        command.current_dir(self.home(who)).env_clear().env("HOME", self.home(who)).env("CLICOLOR_FORCE", "1");
         command
     }
 
@@ -148,6 +148,19 @@ impl Session {
     }
 }
 
+/// A line's first word and its class, if it is coloured, and the rest.
+fn coloured(line: &str) -> Option<(&'static str, &str, &str)> {
+    let (colour, rest) = line.strip_prefix("\u{1b}[3")?.split_once("m\u{1b}[1m")?;
+    let (word, rest) = rest.split_once("\u{1b}[0m")?;
+    let class = match colour {
+        "1" => "r",
+        "2" => "g",
+        "3" => "y",
+        other => panic!("colour {other} is none of a light"),
+    };
+    Some((class, word, rest))
+}
+
 /// As a terminal breaks it.
 fn broken(text: &str) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
@@ -164,21 +177,28 @@ fn picture(lines: &[Line], title: &str) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut rows = String::new();
     let mut count = 0;
-    let mut put = |class: &str, prompt: &str, text: &str| {
-        let prompt = if prompt.is_empty() { String::new() } else { format!("<tspan class=\"p\">{prompt}</tspan>") };
+    let mut put = |class: &str, first: Option<(&str, &str)>, text: &str| {
+        let first = first.map_or(String::new(), |(class, text)| format!("<tspan class=\"{class}\">{text}</tspan>"));
         let y = 52 + count * ROW;
-        writeln!(rows, "<text class=\"{class}\" x=\"20\" y=\"{y}\">{prompt}{}</text>", escape(text)).unwrap();
+        writeln!(rows, "<text class=\"{class}\" x=\"20\" y=\"{y}\">{first}{}</text>", escape(text)).unwrap();
         count += 1;
     };
     for (number, line) in lines.iter().enumerate() {
         let is_new = number > 0 && !matches!(line, Line::Said(_)) && !matches!(lines[number - 1], Line::Comment(_));
         if is_new {
-            put("s", "", "");
+            put("s", None, "");
         }
         match line {
-            Line::Comment(text) => put("c", "", &format!("# {text}")),
-            Line::Typed(who, text) => put("t", &format!("{who}$ "), text),
-            Line::Said(text) => broken(text).iter().for_each(|row| put("s", "", row)),
+            Line::Comment(text) => put("c", None, &format!("# {text}")),
+            Line::Typed(who, text) => put("t", Some(("p", &format!("{who}$ "))), text),
+            Line::Said(text) => {
+                let (class, word, rest) = coloured(text).unwrap_or(("s", "", text));
+                let mut first = Some((class, word)).filter(|(_, word)| !word.is_empty());
+                for row in broken(&format!("{word}{rest}")) {
+                    let rest = row.strip_prefix(first.map_or("", |(_, word)| word));
+                    put("s", first.take(), rest.expect("a word is shorter than a row"));
+                }
+            }
         }
     }
     let (width, height) = (40 + COLUMNS * 84 / 10, 60 + count * ROW);
@@ -189,9 +209,11 @@ fn picture(lines: &[Line], title: &str) -> String {
          rect {{ fill: #fbfbf9; stroke: #d4d4cc }} circle {{ fill: #d4d4cc }}\n\
          text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, \"DejaVu Sans Mono\", monospace; fill: #24292f; \
          white-space: pre }}\n\
-         .c {{ fill: #6b6f76 }} .p {{ fill: #1a7f37 }} .t {{ font-weight: 600 }}\n\
+         .c {{ fill: #6b6f76 }} .p {{ fill: #1a7f37 }} .t, .r, .g, .y {{ font-weight: 600 }}\n\
+         .r {{ fill: #c02626 }} .g {{ fill: #14803c }} .y {{ fill: #9a6700 }}\n\
          @media (prefers-color-scheme: dark) {{ rect {{ fill: #16191d; stroke: #3a4048 }} circle {{ fill: #3a4048 }} \
-         text {{ fill: #d7dbe0 }} .c {{ fill: #8d949e }} .p {{ fill: #5fd07a }} }}\n\
+         text {{ fill: #d7dbe0 }} .c {{ fill: #8d949e }} .p {{ fill: #5fd07a }} \
+         .r {{ fill: #ff7b72 }} .g {{ fill: #4ac26b }} .y {{ fill: #e3b341 }} }}\n\
          </style>\n\
          <rect x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n\
          <circle cx=\"20\" cy=\"18\" r=\"5\"/><circle cx=\"38\" cy=\"18\" r=\"5\"/><circle cx=\"56\" cy=\"18\" r=\"5\"/>\n\
