@@ -5,6 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use greenlight_core::compatibility::Identity;
+use greenlight_core::limits::{MAX_FRAME_BYTES, MAX_NAME_BYTES, MAX_SENTENCE_BYTES};
+use greenlight_core::{SchemaId, SchemaShape, SiteId, TableShape};
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -12,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,8 +24,8 @@ use crate::Remote;
 
 /// How long a question may take from the first packet to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The longest answer that is read, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+/// The longest answer that is read, in bytes: what a handshake may take, too, so that every schema fits.
+const MAX_BYTES: usize = MAX_FRAME_BYTES;
 
 /// What a server answered.
 #[derive(Clone, Debug)]
@@ -31,8 +33,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Its clock.
     pub(crate) date: Option<SystemTime>,
-    /// Its JSON; null where it is none.
-    pub(crate) body: Value,
+    /// What should be JSON.
+    pub(crate) body: Bytes,
 }
 
 /// What `GET /{db}/meta` tells.
@@ -43,14 +45,45 @@ pub(crate) struct ServerMeta {
     pub(crate) schema_name: String,
     pub(crate) schema_version: u32,
     pub(crate) schema_digest: String,
+    /// A server of before tells none.
+    #[serde(skip_serializing)]
+    pub(crate) tables: Option<Vec<TableShape>>,
     pub(crate) head: u64,
+}
+
+impl ServerMeta {
+    /// What it is, as the handshake judges it; an error where no server of ours would say that.
+    fn identity(&mut self) -> Result<Identity, &'static str> {
+        let server = Some(SiteId::from_hex(&self.site_id).ok_or("site_id")?);
+        let SiteId(digest) = SiteId::from_hex(&self.schema_digest).ok_or("schema_digest")?;
+        if self.schema_name.len() > MAX_NAME_BYTES {
+            return Err("schema_name");
+        }
+        let schema = SchemaId { name: self.schema_name.clone(), number: self.schema_version, digest };
+        let shape = self.tables.take().map(|tables| SchemaShape::new(tables).ok_or("tables")).transpose()?;
+        Ok(Identity { server, schema, shape })
+    }
+}
+
+/// What an error is told in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    error: ToldError,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ToldError {
+    code: String,
+    sentence: Option<String>,
 }
 
 /// What is known of a server's database.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    /// It answered.
-    Meta(ServerMeta),
+    /// It answered; what it tells, and that as the handshake judges it.
+    Meta(Box<ServerMeta>, Box<Identity>),
     /// It has none of that name.
     Unknown,
     /// It refuses, and says why.
@@ -81,24 +114,41 @@ pub(crate) async fn database(remote: &Remote, token: &str) -> (Asked, Option<Sys
         Ok(answer) => answer,
         Err(why) => return (Asked::Unreachable(why), health.date),
     };
-    let asked = match (meta.status, serde_json::from_value::<ServerMeta>(meta.body.clone())) {
-        (StatusCode::OK, Ok(facts)) => Asked::Meta(facts),
-        (StatusCode::OK, Err(error)) => Asked::Unreachable(format!("something else than a Greenlight server: {error}")),
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Asked::Refused(sentence(&meta)),
-        (StatusCode::NOT_FOUND, _) if is_unknown(&meta) => Asked::Unknown,
+    let asked = match meta.status {
+        StatusCode::OK => match read(&meta.body) {
+            Ok((facts, identity)) => Asked::Meta(Box::new(facts), Box::new(identity)),
+            Err(why) => Asked::Unreachable(format!("something else than a Greenlight server: {why}")),
+        },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Asked::Refused(sentence(&meta)),
+        StatusCode::NOT_FOUND if is_unknown(&meta) => Asked::Unknown,
         _ => Asked::Unwell(sentence(&meta)),
     };
     (asked, meta.date)
 }
 
-fn is_unknown(answer: &Answer) -> bool {
-    answer.body["error"]["code"] == "unknown_database"
+fn read(body: &[u8]) -> Result<(ServerMeta, Identity), String> {
+    let mut meta: ServerMeta = serde_json::from_slice(body).map_err(|error| one_line(&error.to_string()))?;
+    let identity = meta.identity().map_err(|field| format!("its `{field}` can't be"))?;
+    Ok((meta, identity))
 }
 
-/// What it says, in one line: what comes from elsewhere must not write on the terminal.
+/// What it says of an error; nothing where it is none of a Greenlight server.
+fn told(answer: &Answer) -> ToldError {
+    serde_json::from_slice::<Told>(&answer.body).unwrap_or_default().error
+}
+
+fn is_unknown(answer: &Answer) -> bool {
+    told(answer).code == "unknown_database"
+}
+
 fn sentence(answer: &Answer) -> String {
-    let said = answer.body["error"]["sentence"].as_str().map(|text| text.replace(char::is_control, " "));
-    said.unwrap_or_else(|| format!("it answers {}", answer.status.as_u16()))
+    told(answer).sentence.map_or_else(|| format!("it answers {}", answer.status.as_u16()), |said| one_line(&said))
+}
+
+/// What comes from elsewhere must not write on the terminal, nor fill it.
+fn one_line(said: &str) -> String {
+    let end = said.floor_char_boundary(MAX_SENTENCE_BYTES);
+    said[..end].replace(char::is_control, " ")
 }
 
 /// Asks for a route of a database; an error is a sentence's end.
@@ -153,6 +203,5 @@ where
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
     driving.abort();
-    let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
-    Ok(Answer { status, date, body })
+    Ok(Answer { status, date, body: body.to_bytes() })
 }

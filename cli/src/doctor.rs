@@ -139,7 +139,8 @@ fn examine(arguments: &DoctorArguments) -> Result<(Home, Report, Redactor), Stri
     let secrets = places::secret_files(&home, arguments.token_file.as_deref());
     places::look(&arguments.home, &home, &secrets, &mut findings);
     let database = contents::look(&home, &mut findings);
-    remotes::look(&home, arguments.token_file.as_deref(), &mut findings);
+    let client = database.as_ref().and_then(|database| database.client.as_ref());
+    remotes::look(&home, client, arguments.token_file.as_deref(), &mut findings);
     let (problems, warnings) = (findings.count(Level::Problem), findings.count(Level::Warning));
     let environment = places::variables();
     let redactor = Redactor::new(&secrets)?;

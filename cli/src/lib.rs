@@ -21,6 +21,7 @@ pub mod home;
 mod live;
 mod logs;
 pub mod manual;
+mod misfit;
 mod output;
 mod remote;
 pub mod serve;

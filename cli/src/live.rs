@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::ask::{self, Asked, ServerMeta};
 use crate::command::PLAIN;
 use crate::home::Home;
+use crate::misfit::{self, Misfit};
 use crate::output::{Light, counted, say};
 use crate::{ClientError, Remote, Token};
 
@@ -80,7 +81,7 @@ async fn look(home: &Home, remote: &Remote, token: &Token) -> Result<LiveStatus,
         remote_path: remote.shown().to_owned(),
         local: LocalSide { path: home.db.display().to_string(), db_bytes, client },
         remote: match asked {
-            Asked::Meta(meta) => Some(meta),
+            Asked::Meta(meta, _) => Some(*meta),
             _ => None,
         },
     })
@@ -100,8 +101,8 @@ fn local(db: &Path) -> Result<(u64, ClientSide), ClientError> {
 }
 
 fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
-    let meta = match asked {
-        Asked::Meta(meta) => meta,
+    let (meta, server) = match asked {
+        Asked::Meta(meta, identity) => (meta, identity),
         Asked::Unknown if client.server_site_id.is_some() => {
             let why = "the server knows no database of this name, and there was one: it was removed, or renamed";
             return (Relation::Refused, Some(why.to_owned()));
@@ -113,7 +114,7 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
         Asked::Refused(why) => return (Relation::Refused, Some(why.clone())),
         Asked::Unwell(why) | Asked::Unreachable(why) => return (Relation::Unreachable, Some(why.clone())),
     };
-    if let Some(why) = incompatible(client, meta) {
+    if let Some(Misfit { why, .. }) = misfit::find(&client.identity, server) {
         return (Relation::Incompatible, Some(why));
     }
     // After a restore its numbers may be lower, and everything is compared again.
@@ -121,12 +122,7 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
     let why = if was_restored {
         Some("the server's database was put back from a copy; the next sync mends that".to_owned())
     } else {
-        is_older(client, meta).then(|| {
-            format!(
-                "{}: that is no matter as long as the server's has all that the one here has",
-                schemas(client, meta)
-            )
-        })
+        misfit::difference(&client.identity, server)
     };
     let is_behind = meta.head != client.cursor || was_restored;
     (
@@ -139,41 +135,6 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
         why,
     )
 }
-
-fn incompatible(client: &ClientSide, meta: &ServerMeta) -> Option<String> {
-    let (here, there) = (client, meta);
-    if here.server_site_id.as_ref().is_some_and(|site| *site != there.site_id) {
-        return Some(
-            "it is another database than the one that is followed here: it was reset, or another is in its place"
-                .to_owned(),
-        );
-    }
-    if (&here.schema_name, here.schema_number, &here.schema_digest)
-        == (&there.schema_name, there.schema_version, &there.schema_digest)
-        || is_older(client, meta)
-    {
-        return None;
-    }
-    let form = if here.schema_number == there.schema_version { ", of another form" } else { "" };
-    Some(format!("{}{form}", schemas(client, meta)))
-}
-
-/// Whether the server has gone on to a newer schema, which it does first. An exchange compares the tables and columns,
-/// which nobody can ask for, and goes on where the newer one has all of the older.
-fn is_older(client: &ClientSide, meta: &ServerMeta) -> bool {
-    client.schema_name == meta.schema_name && client.schema_number < meta.schema_version
-}
-
-fn schemas(client: &ClientSide, meta: &ServerMeta) -> String {
-    format!(
-        "the schema here is `{} {}`, and the server's `{} {}`",
-        client.schema_name,
-        client.schema_number,
-        meta.schema_name.replace(char::is_control, " "),
-        meta.schema_version
-    )
-}
-
 /// A server merges: that both sides have moved needs nobody's decision.
 fn light(relation: Relation) -> Light {
     match relation {
@@ -222,6 +183,9 @@ fn describe(status: &LiveStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use greenlight_core::compatibility::Identity;
+    use greenlight_core::{SchemaId, SchemaShape, SiteId};
+
     use super::*;
 
     fn client(pending: u64, cursor: u64) -> ClientSide {
@@ -239,7 +203,13 @@ mod tests {
             held_aside: 0,
             left_out: 0,
             read_only: false,
+            identity: identity(1),
         }
+    }
+
+    fn identity(site: u8) -> Identity {
+        let schema = SchemaId { name: "shop".to_owned(), number: 1, digest: [0; 16] };
+        Identity { server: Some(SiteId([site; 16])), schema, shape: Some(SchemaShape::default()) }
     }
 
     fn server(head: u64) -> ServerMeta {
@@ -249,12 +219,17 @@ mod tests {
             schema_name: "shop".to_owned(),
             schema_version: 1,
             schema_digest: "d".to_owned(),
+            tables: None,
             head,
         }
     }
 
+    fn answer(meta: ServerMeta, identity: Identity) -> Asked {
+        Asked::Meta(Box::new(meta), Box::new(identity))
+    }
+
     fn judged(client: &ClientSide, meta: ServerMeta) -> Relation {
-        judge(client, &Asked::Meta(meta)).0
+        judge(client, &answer(meta, identity(1))).0
     }
 
     #[test]
@@ -267,19 +242,30 @@ mod tests {
     }
 
     #[test]
-    fn another_server_or_schema_is_incompatible() {
+    fn another_server_is_incompatible() {
         let here = client(0, 5);
-        assert_eq!(judged(&here, ServerMeta { site_id: "t".to_owned(), ..server(5) }), Relation::Incompatible);
-        assert_eq!(judged(&here, ServerMeta { schema_version: 0, ..server(5) }), Relation::Incompatible);
-        let newer = ServerMeta { schema_version: 2, schema_digest: "x".to_owned(), ..server(6) };
-        let other = ServerMeta { schema_name: "notes".to_owned(), ..newer.clone() };
-        assert_eq!(judged(&here, other), Relation::Incompatible);
-        let (relation, why) = judge(&here, &Asked::Meta(newer));
-        assert_eq!(relation, Relation::Behind, "a newer one holds what is here");
-        assert_eq!(why.map(|why| why.contains("the server's `shop 2`")), Some(true));
-        assert_eq!(judged(&here, ServerMeta { schema_digest: "x".to_owned(), ..server(5) }), Relation::Incompatible);
-        let never = ClientSide { server_site_id: None, server_epoch: None, ..here };
-        assert_eq!(judged(&never, ServerMeta { site_id: "t".to_owned(), ..server(5) }), Relation::Equal);
+        assert_eq!(judge(&here, &answer(server(5), identity(2))).0, Relation::Incompatible);
+        let never = ClientSide { identity: Identity { server: None, ..identity(1) }, ..here };
+        assert_eq!(judge(&never, &answer(server(5), identity(2))).0, Relation::Equal);
+    }
+
+    /// The tables, where they are told, decide: see what `sync now` says, in `tests/tools`.
+    #[test]
+    fn of_a_server_that_tells_no_tables_its_schemas_name_and_number_are_known() {
+        let told = |name: &str, number, digest| {
+            let schema = SchemaId { name: name.to_owned(), number, digest };
+            judge(&client(0, 5), &answer(server(5), Identity { schema, shape: None, ..identity(1) }))
+        };
+        assert_eq!(told("shop", 1, [0; 16]), (Relation::Equal, None));
+        assert_eq!(told("shop", 1, [9; 16]).0, Relation::Incompatible);
+        assert_eq!(told("notes", 1, [0; 16]).0, Relation::Incompatible);
+        for number in [0, 2] {
+            let (relation, why) = told("shop", number, [9; 16]);
+            assert_eq!(relation, Relation::Equal);
+            assert!(
+                why.is_some_and(|why| why.contains(&format!("`shop {number}`")) && why.contains("a sync finds out"))
+            );
+        }
     }
 
     #[test]

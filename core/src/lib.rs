@@ -8,6 +8,7 @@
 
 pub mod change;
 pub mod client;
+pub mod compatibility;
 mod fragments;
 pub mod key;
 pub mod limits;

@@ -2,7 +2,9 @@
 //!
 //! Where in the flow: read from a schema file by the store, carried by hello and welcome. Never parses SQL.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{MAX_COLUMNS, MAX_KEY_COLUMNS, MAX_NAME_BYTES, MAX_TABLES};
 
 /// The identity of a schema: what its file's first line says (`-- schema: shop 4`) and a digest of its structure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +18,7 @@ pub struct SchemaId {
 }
 
 /// The shape of one table that takes part in sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableShape {
     /// Table name.
     pub name: String,
@@ -34,6 +36,18 @@ pub struct SchemaShape {
 }
 
 impl SchemaShape {
+    /// The shape of these tables; `None` where they are not sorted, or more or longer than the protocol carries.
+    pub fn new(tables: Vec<TableShape>) -> Option<Self> {
+        let fits = |names: &[String], limit: usize| {
+            names.len() <= limit && names.iter().all(|name| name.len() <= MAX_NAME_BYTES)
+        };
+        let is_sorted = tables.is_sorted_by(|one, next| one.name < next.name);
+        let all_fit = tables.iter().all(|table| {
+            table.name.len() <= MAX_NAME_BYTES && fits(&table.key, MAX_KEY_COLUMNS) && fits(&table.columns, MAX_COLUMNS)
+        });
+        (tables.len() <= MAX_TABLES && is_sorted && all_fit).then_some(Self { tables })
+    }
+
     /// The first thing that `self` lacks of `other`, as a sentence's subject and object:
     /// ``table `book` lacks column `publisher` ``. `None` when `self` holds all that `other` has, with equal keys.
     pub fn lacks_of(&self, other: &SchemaShape) -> Option<String> {

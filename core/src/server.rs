@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::change::Change;
+use crate::compatibility;
 use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, PROGRESS_GIVE_UP};
 use crate::position::{Cursor, SiteId};
 use crate::protocol::{
@@ -19,7 +20,6 @@ use crate::replica::{
 use crate::status::StatusState;
 use crate::time::Now;
 
-mod greeting;
 mod live;
 
 use live::Live;
@@ -187,7 +187,8 @@ impl ServerSession {
         let Phase::Greeting(hello) = std::mem::replace(&mut self.phase, Phase::Closed) else {
             return;
         };
-        match greeting.and_then(|greeting| greeting::check(&hello, &greeting).map(|()| greeting)) {
+        let fits = |greeting: &Greeting| compatibility::check(&hello.as_ref().into(), &(&greeting.facts).into());
+        match greeting.and_then(|greeting| fits(&greeting).map(|()| greeting)) {
             Ok(greeting) => self.welcome(*hello, greeting),
             Err(refuse) => {
                 self.phase = Phase::AwaitHello;

@@ -5,11 +5,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use greenlight_store::portable::ClientSide;
+
 use super::Findings;
 use super::places::is_writable;
 use crate::address::{Address, Chosen};
 use crate::ask::{self, Asked};
 use crate::home::{DEFAULT_REMOTE, Home};
+use crate::misfit::{self, Misfit};
 use crate::sync::{FolderRemote, S3Place, S3Remote, SnapshotRemote as _};
 use crate::{Remote, Token, command};
 
@@ -19,15 +22,24 @@ const SKEW: Duration = Duration::from_secs(60);
 /// How a sync ends that meets nobody.
 const NO_CONNECTION: u8 = 4;
 
-pub(super) fn look(home: &Home, token_file: Option<&Path>, findings: &mut Findings) {
-    let mut clock = None;
+/// What a remote is looked at with.
+struct Asking<'a> {
+    token_file: Option<&'a Path>,
+    /// The database here, where it is a client's.
+    client: Option<&'a ClientSide>,
+    /// How far a server's clock was from the one here.
+    clock: Option<Duration>,
+}
+
+pub(super) fn look(home: &Home, client: Option<&ClientSide>, token_file: Option<&Path>, findings: &mut Findings) {
+    let mut asking = Asking { token_file, client, clock: None };
     for name in home.config.remotes.keys() {
-        one(&format!("remote {name}"), Chosen::find(home, Some(name)), token_file, findings, &mut clock);
+        one(&format!("remote {name}"), Chosen::find(home, Some(name)), &mut asking, findings);
     }
     if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
-        one("remote", Chosen::find(home, None), token_file, findings, &mut clock);
+        one("remote", Chosen::find(home, None), &mut asking, findings);
     }
-    match clock {
+    match asking.clock {
         None => findings.ok("clock", "no server told its time, so this machine's was not compared"),
         Some(apart) if apart > SKEW => {
             let says = format!("this machine's clock and a server's are {} s apart", apart.as_secs());
@@ -40,18 +52,17 @@ pub(super) fn look(home: &Home, token_file: Option<&Path>, findings: &mut Findin
 fn one(
     check: &str,
     chosen: Result<Chosen, crate::address::AddressError>,
-    token_file: Option<&Path>,
+    asking: &mut Asking<'_>,
     findings: &mut Findings,
-    clock: &mut Option<Duration>,
 ) {
-    match chosen.map(|chosen| (chosen.token(token_file), chosen.name, chosen.address)) {
+    match chosen.map(|chosen| (chosen.token(asking.token_file), chosen.name, chosen.address)) {
         Err(error) => {
             let remedy = "take it away with `greenlight remote remove`, and add it again";
             findings.problem(check, error.to_string(), remedy);
         }
         Ok((_, name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),
         Ok((_, _, Address::S3(place))) => bucket(check, &place, findings),
-        Ok((token, _, Address::Live(remote))) => server(check, &remote, &token, findings, clock),
+        Ok((token, _, Address::Live(remote))) => server(check, &remote, &token, asking, findings),
     }
 }
 
@@ -106,7 +117,7 @@ fn bucket(check: &str, place: &S3Place, findings: &mut Findings) {
     }
 }
 
-fn server(check: &str, remote: &Remote, token: &Token, findings: &mut Findings, clock: &mut Option<Duration>) {
+fn server(check: &str, remote: &Remote, token: &Token, asking: &mut Asking<'_>, findings: &mut Findings) {
     let shown = remote.shown();
     let asked = token.read().and_then(|token| Ok(command::runtime()?.block_on(ask::database(remote, &token))));
     let (asked, date) = match asked {
@@ -115,12 +126,17 @@ fn server(check: &str, remote: &Remote, token: &Token, findings: &mut Findings, 
     };
     if let Some(date) = date {
         let apart = date.duration_since(SystemTime::now()).unwrap_or_else(|error| error.duration());
-        *clock = (*clock).max(Some(apart));
+        asking.clock = asking.clock.max(Some(apart));
     }
     match asked {
-        Asked::Meta(meta) => {
+        Asked::Meta(meta, identity) => {
             let says = format!("{shown} is well: schema {} {}", meta.schema_name, meta.schema_version);
-            findings.ok(check, format!("{says}, version {}", meta.head));
+            match asking.client.and_then(|client| misfit::find(&client.identity, &identity)) {
+                None => findings.ok(check, format!("{says}, version {}", meta.head)),
+                Some(Misfit { why, remedy }) => {
+                    findings.problem(check, format!("{shown} refuses the database here. {why}"), remedy);
+                }
+            }
         }
         Asked::Unknown => {
             let remedy = "the first sync makes it where the server allows that; else see the name";

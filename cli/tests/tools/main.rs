@@ -11,4 +11,5 @@ mod json;
 mod live;
 mod manual;
 mod output;
+mod schemas;
 mod serve;

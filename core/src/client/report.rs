@@ -10,11 +10,6 @@ use crate::time::Now;
 /// The sentence of a solid green light where nothing may be written.
 const READ_ONLY: &str = "Everything on the server is here. You may read it, but not change it.";
 
-/// A sentence without its full stop, to be joined to another.
-fn bare(sentence: &str) -> &str {
-    sentence.trim_end_matches('.')
-}
-
 impl ClientSession {
     /// The facts behind the light.
     pub fn facts(&self) -> Facts {
@@ -50,9 +45,9 @@ impl ClientSession {
         let since = if (state, reason) == (self.shown.0, self.shown.1) { self.shown.2 } else { now };
         let detail = self.refused.as_ref().filter(|_| state == StatusState::Incompatible);
         let sentence = match detail {
-            Some(refuse) => format!("{}: {}.", bare(reason.sentence()), bare(&refuse.sentence)),
+            Some(refuse) => reason.explained(refuse),
             None if reason == Reason::Synced && self.outbox.left_out > 0 => {
-                format!("{}, but for what was left out by hand.", bare(reason.sentence()))
+                format!("{}, but for what was left out by hand.", reason.sentence().trim_end_matches('.'))
             }
             None if reason == Reason::Synced && self.read_only => READ_ONLY.to_owned(),
             None => reason.sentence().to_owned(),

@@ -87,7 +87,9 @@ pub struct Facts {
 
 /// The state and its reason. Precedence: incompatible, stuck, disconnected, connecting, syncing, synced.
 pub fn judge(facts: &Facts, now: Now) -> (StatusState, Reason) {
-    let found = incompatible(facts)
+    let found = facts
+        .refused
+        .and_then(Reason::incompatible)
         .map(|reason| (StatusState::Incompatible, reason))
         .or_else(|| stuck(facts, now).map(|reason| (StatusState::Stuck, reason)))
         .or_else(|| disconnected(facts).map(|reason| (StatusState::Disconnected, reason)))
@@ -96,21 +98,6 @@ pub fn judge(facts: &Facts, now: Now) -> (StatusState, Reason) {
         Some(answer) => answer,
         None if facts.pending > 0 => (StatusState::Syncing, Reason::Sending),
         None => (StatusState::Synced, Reason::Synced),
-    }
-}
-
-fn incompatible(facts: &Facts) -> Option<Reason> {
-    match facts.refused? {
-        RefuseCode::Protocol => Some(Reason::Protocol),
-        RefuseCode::SchemaOlder => Some(Reason::SchemaOlder),
-        RefuseCode::SchemaNewer => Some(Reason::SchemaNewer),
-        RefuseCode::SchemaDiffers => Some(Reason::SchemaDiffers),
-        RefuseCode::Lineage => Some(Reason::Lineage),
-        RefuseCode::Unauthorized
-        | RefuseCode::Forbidden
-        | RefuseCode::UnknownDatabase
-        | RefuseCode::Superseded
-        | RefuseCode::Unavailable => None,
     }
 }
 

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::protocol::{Refuse, RefuseCode};
+
 /// What a person can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +128,28 @@ impl Reason {
         Self::Lineage,
         Self::Protocol,
     ];
+
+    /// The reason that stands for a refusal which says that two databases can't be kept in step.
+    pub fn incompatible(refused: RefuseCode) -> Option<Self> {
+        match refused {
+            RefuseCode::Protocol => Some(Self::Protocol),
+            RefuseCode::SchemaOlder => Some(Self::SchemaOlder),
+            RefuseCode::SchemaNewer => Some(Self::SchemaNewer),
+            RefuseCode::SchemaDiffers => Some(Self::SchemaDiffers),
+            RefuseCode::Lineage => Some(Self::Lineage),
+            RefuseCode::Unauthorized
+            | RefuseCode::Forbidden
+            | RefuseCode::UnknownDatabase
+            | RefuseCode::Superseded
+            | RefuseCode::Unavailable => None,
+        }
+    }
+
+    /// The sentence for a person, with what the refusal says.
+    pub fn explained(self, refuse: &Refuse) -> String {
+        let (sentence, detail) = (self.sentence().trim_end_matches('.'), refuse.sentence.trim_end_matches('.'));
+        format!("{sentence}: {detail}.")
+    }
 
     /// The sentence for a person, without details.
     pub fn sentence(self) -> &'static str {

@@ -26,8 +26,15 @@ pub(super) async fn meta(
     Ok((FRESH, Json(describe(&database.facts().await?))))
 }
 
-/// A database's facts. The epoch is hexadecimal, since JavaScript's numbers don't hold 64 bits.
+/// A database's facts, with the tables that its schema has: all that a handshake goes by.
 pub(super) fn describe(facts: &ServerFacts) -> Value {
+    let mut described = outline(facts);
+    described["tables"] = json!(facts.shape.tables);
+    described
+}
+
+/// A database's facts in short. The epoch is hexadecimal, since JavaScript's numbers don't hold 64 bits.
+pub(super) fn outline(facts: &ServerFacts) -> Value {
     json!({
         "site_id": facts.lineage.site_id.to_hex(),
         "epoch": facts.lineage.epoch.to_hex(),

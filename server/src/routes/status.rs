@@ -10,7 +10,7 @@ use greenlight_core::Version;
 use greenlight_core::protocol::WriterState;
 use serde_json::{Value, json};
 
-use super::meta::{FRESH, describe};
+use super::meta::{FRESH, outline};
 use super::page;
 use crate::access::{Caller, Role};
 use crate::app::{App, Target};
@@ -80,7 +80,7 @@ async fn describe_database(database: &Database) -> Value {
     let head = database.published().borrow().head.version;
     let clients: Vec<_> = database.roster().members().iter().map(|member| describe_member(member, head)).collect();
     let meta = match database.facts().await {
-        Ok(facts) => describe(&facts),
+        Ok(facts) => outline(&facts),
         Err(fault) => json!({ "error": fault.message }),
     };
     let aside = database.aside_counts().await;

@@ -18,6 +18,9 @@ async fn meta_says_what_a_database_is() {
     assert_eq!(meta["schema_name"], json!("notes"));
     assert_eq!(meta["schema_version"], json!(1));
     assert_eq!(meta["head"], json!(0));
+    let note = json!({"name": "note", "key": ["id"], "columns": ["body", "size", "title"]});
+    let tag = json!({"name": "tag", "key": ["note_id", "name"], "columns": ["weight"]});
+    assert_eq!(meta["tables"], json!([note, tag]));
     for (field, digits) in [("site_id", 32), ("epoch", 16), ("schema_digest", 32)] {
         let text = meta[field].as_str().unwrap();
         assert!(text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{field}: {text}");

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use greenlight_core::compatibility::Identity;
 use greenlight_core::replica::Fault;
 use greenlight_core::{Lineage, Version};
 use rusqlite::{Connection, OpenFlags};
@@ -59,6 +60,9 @@ pub struct ClientSide {
     pub left_out: u64,
     /// Whether the server last said that this client may only read.
     pub read_only: bool,
+    /// What it is, as a server judges it.
+    #[serde(skip)]
+    pub identity: Identity,
 }
 
 /// A table and how many rows it has.
@@ -155,6 +159,11 @@ fn client(conn: &Connection) -> Result<ClientSide, PortableError> {
         held_aside: aside::count(conn, Shelf::Held)?,
         left_out: aside::count(conn, Shelf::LeftOut)?,
         read_only: state::is_read_only(conn)?,
+        identity: Identity {
+            server: followed.map(|lineage| lineage.site_id),
+            schema: id.clone(),
+            shape: Some(schema.shape().clone()),
+        },
     })
 }
 
