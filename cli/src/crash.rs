@@ -31,6 +31,8 @@ crash_points! {
     RemoteCopied = "remote-copied",
     /// It has the name of its hash.
     RemoteNamed = "remote-named",
+    /// What it replaces by force is kept.
+    RemoteKept = "remote-kept",
     /// The remote's meta names it: from now on it is the remote's snapshot.
     RemoteMeta = "remote-meta",
     /// It has the name that it keeps.

@@ -136,7 +136,7 @@ fn describe_status(status: &SyncStatus) -> String {
     let why = status.why.as_deref().unwrap_or("both have moved");
     let mut text = match status.status {
         _ if status.foreign => {
-            format!("Foreign: {why}. Both ways need --force, and one side is lost by that.")
+            format!("Foreign: {why}. Both ways need --force; what gives way is kept aside.")
         }
         Relation::Equal => "Equal: both hold the same.".to_owned(),
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),
@@ -145,7 +145,7 @@ fn describe_status(status: &SyncStatus) -> String {
             format!("Diverged: {why}. `greenlight sync pull --merge` keeps what both have.")
         }
         Relation::Diverged => {
-            format!("Diverged: {why}. Push or pull with --force: one side wins, and the other's changes are lost.")
+            format!("Diverged: {why}. Push or pull with --force: one side wins, and what the other had is kept aside.")
         }
         Relation::Empty if status.why.is_some() => format!("Empty: {why}"),
         Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.".to_owned(),
@@ -185,14 +185,21 @@ fn describe_push(result: &SyncResult) -> String {
     let SyncResult { local_path, remote_path, generation, .. } = result;
     let place = format!("\n  from  {local_path}\n  to    {remote_path}");
     if result.dry_run {
-        let lost = if result.forced { ", and overwrite what is there, of which nothing is kept" } else { "" };
+        let lost = match &result.kept {
+            Some(kept) => format!(", and overwrite what is there, which would be kept at {kept}"),
+            None => String::new(),
+        };
         return format!("Would push generation {generation}{lost}. Nothing was changed.{place}");
     }
     if !result.changed {
         return format!("Nothing to push: {remote_path} holds the same ({}).", snapshot(result));
     }
     let backup = result.backup.as_deref().unwrap_or_default();
-    format!("Pushed {}.{place}\n  copy  {backup}", snapshot(result))
+    let kept = match &result.kept {
+        Some(kept) => format!("\n  kept  {kept} (what was there before: a remote, which can be pulled)"),
+        None => String::new(),
+    };
+    format!("Pushed {}.{place}\n  copy  {backup}{kept}", snapshot(result))
 }
 
 fn describe_pull(result: &SyncResult) -> String {

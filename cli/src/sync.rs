@@ -14,6 +14,7 @@
 mod error;
 mod folder;
 mod judge;
+mod kept;
 mod lock;
 mod memory;
 mod meta;
@@ -129,11 +130,30 @@ pub trait SnapshotRemote {
         true
     }
 
-    /// Puts what is in `file`, of which `meta` tells, in the place of what is there, if that is still `seen`.
+    /// Where a replacement that keeps what is there would have it, for a person: the address of a remote.
+    ///
+    /// # Errors
+    /// [`SyncError::KeptFull`] where there is no room for another one.
+    fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError>;
+
+    /// Replaces what is there, if that is still what was seen. Tells where that is kept, if it is.
     ///
     /// # Errors
     /// [`SyncError::Raced`] if it is not; then, and after any other error, what was there is there.
-    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError>;
+    fn replace(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError>;
+}
+
+/// What takes the place of what is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'a> {
+    /// What was there when it was looked at.
+    pub seen: Option<&'a Meta>,
+    /// Whether that is kept, since this does not come from it.
+    pub keeps: bool,
+    /// The file that is stored.
+    pub file: &'a Path,
+    /// What is to be known of it.
+    pub meta: &'a Meta,
 }
 
 /// How the local database and the remote stand to each other. Changes nothing.

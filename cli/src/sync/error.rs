@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use greenlight_store::portable::PortableError;
 use thiserror::Error;
 
+use super::kept::KEPT;
 use super::lock::Holder;
 
 /// Why a status, a push or a pull did not happen.
@@ -44,6 +45,18 @@ pub enum SyncError {
         remote: String,
         /// What was exchanged last.
         generation: u64,
+    },
+    /// A push by force would have to keep more of what it replaces than a remote does.
+    #[error(
+        "{remote} keeps {KEPT} snapshots that pushes by force have replaced, and no more. Nothing was changed: only you \
+         know which of them is needed no longer{}. Remove that, and try again",
+        oldest.as_ref().map(|name| format!("; `{name}` is the oldest")).unwrap_or_default()
+    )]
+    KeptFull {
+        /// The remote.
+        remote: String,
+        /// The one that was pushed first, where that can be told.
+        oldest: Option<String>,
     },
     /// A file that is not a push's or a pull's has the name of one.
     #[error("{} is there already, and no push or pull made it: move it away. Nothing was changed", .0.display())]
@@ -257,6 +270,7 @@ impl SyncError {
             | Self::Unmergeable(_)
             | Self::Gone { .. }
             | Self::Taken(_)
+            | Self::KeptFull { .. }
             | Self::Snapshot { .. }
             | Self::Passphrase { .. }
             | Self::OpensUp(_)

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::kept::{self, Found, KEPT_PART, Slot};
 use super::meta::{self, META, Meta, NAMES};
 use super::report::{Progress, Stage};
 use super::turn::Turn;
-use super::{SnapshotRemote, SyncError};
+use super::{Replacement, SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
 use crate::durable::{self, Readers};
 
@@ -60,8 +61,49 @@ impl FolderRemote {
         Ok(())
     }
 
+    /// Where what is there is kept, by what is kept there already.
+    fn slot(&self, there: &Meta) -> Result<Slot, SyncError> {
+        let found: Vec<_> = kept::names().map(|name| found_at(&self.at(&name))).collect();
+        kept::choose(there, &self.shown(), &found)
+    }
+
+    /// Keeps what is there, in a folder that gets its name when it is complete. Tells where; a meta without its snapshot
+    /// is nothing that could be kept.
+    fn keep(&self, there: &Meta) -> Result<Option<String>, SyncError> {
+        let stored = self.at(there.name());
+        if !std::fs::metadata(&stored).is_ok_and(|facts| facts.is_file()) {
+            return Ok(None);
+        }
+        let slot = self.slot(there)?;
+        let place = self.at(&slot.name);
+        if !slot.is_filled {
+            let part = self.at(KEPT_PART);
+            std::fs::create_dir(&part).map_err(|source| failed(&part, source))?;
+            let (to, meta) = (part.join(there.name()), part.join(META));
+            // Where the file system has no second names, a copy has it.
+            let is_file = stored.symlink_metadata().is_ok_and(|facts| facts.is_file());
+            if !is_file || std::fs::hard_link(&stored, &to).is_err() {
+                copy(&stored, &to, there.stored().1, &mut |_, _| {})?;
+            }
+            let bytes = meta::read_limited(&self.at(META)).map_err(|source| failed(&self.at(META), source))?;
+            if !Meta::parse(&bytes, &self.shown())?.is_same(there) {
+                return Err(SyncError::Raced(self.shown()));
+            }
+            durable::write(&meta, &bytes).map_err(|source| failed(&meta, source))?;
+            rename(&part, &place)?;
+            sync(&self.folder)?;
+        }
+        crash::point(Point::RemoteKept);
+        Ok(Some(place.display().to_string()))
+    }
+
     /// Finishes what a push was cut off in, and removes what another one left half-way.
     fn settle(&self, there: Option<&Meta>) -> Result<(), SyncError> {
+        let part = self.at(KEPT_PART);
+        match std::fs::remove_dir_all(&part) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed.map_err(|source| failed(&part, source))?,
+        }
         if let Some(meta) = there {
             let named = self.by_hash(meta);
             if named.exists() {
@@ -171,7 +213,12 @@ impl SnapshotRemote for FolderRemote {
         Ok(())
     }
 
-    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+    fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
+        Ok(self.at(&self.slot(there)?.name).display().to_string())
+    }
+
+    fn replace(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError> {
+        let Replacement { seen, keeps, file, meta } = *order;
         std::fs::create_dir_all(&self.folder).map_err(|source| failed(&self.folder, source))?;
         let turn = Turn::take(&self.folder, &self.shown())?;
         crash::point(Point::RemoteLocked);
@@ -187,7 +234,13 @@ impl SnapshotRemote for FolderRemote {
         self.settle(there.as_ref())?;
         self.lay_down(file, meta, progress)?;
         crash::point(Point::RemoteNamed);
+        // What was kept stays, whatever comes of this: the next one finds it.
         let named = self.by_hash(meta);
+        let kept = there.as_ref().filter(|_| keeps).map(|there| self.keep(there)).transpose().inspect_err(|_| {
+            // What can't be removed now is by the next push.
+            drop(std::fs::remove_file(&named));
+            drop(std::fs::remove_dir_all(self.at(KEPT_PART)));
+        })?;
         if !turn.is_held() || !is_seen(&self.meta()?) {
             drop(std::fs::remove_file(&named));
             return Err(SyncError::Raced(self.shown()));
@@ -210,7 +263,21 @@ impl SnapshotRemote for FolderRemote {
             tracing::warn!("what was packed otherwise stays for now: {error}");
         }
         crash::point(Point::RemoteCleared);
-        Ok(())
+        Ok(kept.flatten())
+    }
+}
+
+/// What is in a folder that may keep a snapshot.
+fn found_at(folder: &Path) -> Found {
+    if matches!(folder.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
+        return Found::Nothing;
+    }
+    let remote = FolderRemote::new(folder);
+    match remote.meta() {
+        Ok(Some(meta)) if remote.lengths(&meta).is_ok_and(|(found, expected)| found == expected) => {
+            Found::Snapshot(Box::new(meta))
+        }
+        _ => Found::Unclear,
     }
 }
 

@@ -60,6 +60,11 @@ impl Known {
     pub(super) fn is_mergeable(&self) -> bool {
         self.foreign.is_none() && matches!(self.present, Some(Present::Replica { .. }))
     }
+
+    /// Whether a push can only be a forced one: what is here does not come from what is there.
+    pub(super) fn is_forced_out(&self) -> bool {
+        matches!(self.relation, Relation::Behind | Relation::Diverged) || self.foreign.is_some()
+    }
 }
 
 /// Judges. `shown` is the remote as a person sees it.

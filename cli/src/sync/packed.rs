@@ -13,7 +13,7 @@ use super::memory::Exchanged;
 use super::meta::{FORMAT, Meta, PACKED_FORMAT, Payload};
 use super::packing::{Compression, Encryption, Packing, Unpack, check_of, is_of, pack, unpack};
 use super::report::{Progress, Stage};
-use super::{SnapshotRemote, SyncError};
+use super::{Replacement, SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
 
 /// Packs for the remote below it.
@@ -129,13 +129,18 @@ impl SnapshotRemote for PackedRemote {
         })
     }
 
-    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
+    fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
+        self.inner.place_to_keep(there)
+    }
+
+    fn replace(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError> {
+        let Replacement { seen, file, meta, .. } = *order;
         // What this program would refuse to read would lock everybody out.
         meta.validate().map_err(|why| SyncError::Meta { place: "what was to be pushed".to_owned(), why })?;
         let (compression, encryption) = self.over(seen);
         if (compression, encryption) == Default::default() {
             let meta = Meta { format: FORMAT, payload: None, ..meta.clone() };
-            return self.inner.replace(seen, file, &meta, progress);
+            return self.inner.replace(&Replacement { meta: &meta, ..*order }, progress);
         }
         let passphrase = self.passphrase(encryption)?;
         let to = packed_beside(file);
@@ -147,7 +152,7 @@ impl SnapshotRemote for PackedRemote {
                 let (hash, bytes) = (sum.hash, sum.bytes);
                 let payload = Payload { compression, encryption, hash, bytes, check, object: None };
                 let meta = Meta { format: PACKED_FORMAT, payload: Some(payload), ..meta.clone() };
-                self.inner.replace(seen, &to, &meta, progress)
+                self.inner.replace(&Replacement { file: &to, meta: &meta, ..*order }, progress)
             });
         if let Err(error) = remove(&to) {
             tracing::warn!("what was packed for the remote stays here for now: {error}");

@@ -12,7 +12,7 @@ use super::memory::{self, Exchanged, Way};
 use super::meta::{FORMAT, Meta};
 use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
-use super::{BACKUP, How, Parts, SnapshotRemote, SyncConfig, SyncError};
+use super::{BACKUP, How, Parts, Replacement, SnapshotRemote, SyncConfig, SyncError};
 use super::{claim, know_and_confirm, random, remember};
 use crate::crash::{self, Point};
 
@@ -41,16 +41,20 @@ pub(super) fn run(
         remote.opens(known.there.as_ref())?;
     }
     let generation = known.there.as_ref().map_or(0, |there| there.generation) + 1;
-    let forced = matches!(known.relation, Relation::Behind | Relation::Diverged) || known.foreign.is_some();
-    let result = SyncResult { changed: true, forced, generation, ..result };
+    let forced = known.is_forced_out();
+    // What is here does not come from that, which may be all that somebody has of their work.
+    let replaced = known.there.as_ref().filter(|_| forced);
+    let kept = replaced.map(|there| remote.place_to_keep(there)).transpose()?;
+    let result = SyncResult { changed: true, forced, generation, kept, ..result };
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
     claim(config, BACKUP)?;
     let pushed = carry_out(config, &remote, &known, generation, &parts, progress);
     parts.clear();
-    let (meta, backup) = pushed?;
-    Ok(SyncResult { backup: Some(backup), ..result.with(&meta) })
+    let (meta, kept) = pushed?;
+    let backup = Some(parts.backup.display().to_string());
+    Ok(SyncResult { backup, kept, ..result.with(&meta) })
 }
 
 /// What needs no push, or may not have one.
@@ -84,7 +88,7 @@ fn settled(
             why: known.why.clone().unwrap_or_default(),
             mergeable: known.is_mergeable(),
             action: "greenlight sync push",
-            loses: "what is there",
+            loses: "what is there (it is kept there as before-push)",
         }),
         Relation::Equal | Relation::Ahead | Relation::Empty => Ok(None),
     }
@@ -104,7 +108,7 @@ fn carry_out(
     generation: u64,
     parts: &Parts,
     progress: Progress<'_>,
-) -> Result<(Meta, String), SyncError> {
+) -> Result<(Meta, Option<String>), SyncError> {
     let order = Take { source: &config.local_db, backup: &parts.backup, part: &parts.taken, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),
@@ -141,8 +145,10 @@ fn carry_out(
     let exchanged = Exchanged { meta: meta.clone(), remote: remote.shown(), head: taken.head, encrypted };
     remember(config, exchanged.clone(), Way::Push)?;
     crash::point(Point::Attempted);
-    remote.replace(known.there.as_ref(), &taken.file, &meta, progress)?;
+    let order =
+        Replacement { seen: known.there.as_ref(), keeps: known.is_forced_out(), file: &taken.file, meta: &meta };
+    let kept = remote.replace(&order, progress)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);
-    Ok((meta, parts.backup.display().to_string()))
+    Ok((meta, kept))
 }

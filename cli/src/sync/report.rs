@@ -101,6 +101,8 @@ pub struct SyncResult {
     pub machine: Option<String>,
     /// Where the local database that was there before is kept, or the backup of the one that was pushed.
     pub backup: Option<String>,
+    /// Where the remote keeps what a push by force replaced, as the address of a remote.
+    pub kept: Option<String>,
 }
 
 pub(super) fn status(config: &SyncConfig, remote: &dyn SnapshotRemote, known: &Known) -> SyncStatus {
@@ -147,6 +149,7 @@ pub(super) fn result(
         last_synced_at: None,
         machine: None,
         backup: None,
+        kept: None,
     }
 }
 

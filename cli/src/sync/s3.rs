@@ -22,15 +22,18 @@ use tokio::runtime::Runtime;
 pub use self::place::{S3Place, S3PlaceError};
 
 use self::failure::failed;
+use super::kept::{self, Found, Slot};
 use super::meta::{self, MAX_BYTES, META, Meta, NAMES, PACKED_FORMAT, Payload};
 use super::report::{Progress, Stage};
-use super::{SnapshotRemote, SyncError};
+use super::{Replacement, SnapshotRemote, SyncError};
 use crate::crash::{self, Point};
 
 /// What begins the names of objects by which a push tries whether conditions are known.
 const PROBE: &str = "sync-probe";
 /// What no meta names and has not been written to for so long is of a push that died, and is removed by the next.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// What a storage copies in one step at most, in bytes: longer snapshots can't be kept by a push by force.
+const COPY_MAX_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A place in a bucket that holds a snapshot.
 pub struct S3Remote {
@@ -42,6 +45,8 @@ pub struct S3Remote {
 /// What is there, and by which version it is replaced.
 struct Seen {
     meta: Meta,
+    /// As it is written there.
+    text: PutPayload,
     version: UpdateVersion,
 }
 
@@ -79,22 +84,23 @@ impl S3Remote {
         failed(&self.place, &error)
     }
 
-    fn unclear(&self, why: String) -> SyncError {
-        SyncError::Meta { place: format!("{}/{META}", self.place), why }
+    async fn seen(&self) -> Result<Option<Seen>, SyncError> {
+        self.seen_at(&self.place).await
     }
 
-    async fn seen(&self) -> Result<Option<Seen>, SyncError> {
-        let got = match self.store.get(&self.place.key(META)).await {
+    async fn seen_at(&self, place: &S3Place) -> Result<Option<Seen>, SyncError> {
+        let got = match self.store.get(&place.key(META)).await {
             Err(error) if failure::is_no_object(&error) => return Ok(None),
             got => got.map_err(|error| self.failed(error))?,
         };
         if got.meta.size > MAX_BYTES {
-            return Err(self.unclear(format!("it is longer than {MAX_BYTES} bytes")));
+            let why = format!("it is longer than {MAX_BYTES} bytes");
+            return Err(SyncError::Meta { place: format!("{place}/{META}"), why });
         }
         let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: None };
         let bytes = got.bytes().await.map_err(|error| self.failed(error))?;
-        let meta = Meta::parse(&bytes, &format!("{}/{META}", self.place))?;
-        Ok(Some(Seen { meta, version }))
+        let meta = Meta::parse(&bytes, &format!("{place}/{META}"))?;
+        Ok(Some(Seen { meta, text: bytes.into(), version }))
     }
 
     /// Whether the storage refuses what does not meet its condition. One that does not know conditions would let two
@@ -159,9 +165,64 @@ impl S3Remote {
         meta.payload.as_ref()?.object.as_deref().map(|name| self.place.key(name))
     }
 
-    /// Removes what pushes left that died: what has a name of theirs, is old, and is not what the meta names.
-    async fn sweep(&self, named: &Key) -> Result<(), Error> {
-        let listed = self.store.list_with_delimiter(self.place.folder().as_ref()).await?;
+    /// Where what is there is kept, by what is kept there already.
+    async fn slot(&self, there: &Meta) -> Result<Slot, SyncError> {
+        if there.stored().1 > COPY_MAX_BYTES {
+            let why = format!(
+                "what is there is longer than the {COPY_MAX_BYTES} bytes that a storage copies in one step, so that a push \
+                 by force could not keep it. Pull it into another home; without {META} there the next push begins anew"
+            );
+            return Err(SyncError::S3 { remote: self.shown(), why });
+        }
+        let mut found = Vec::new();
+        for name in kept::names() {
+            found.push(match self.seen_at(&self.place.below(&name)).await {
+                Ok(None) => Found::Nothing,
+                Ok(Some(seen)) => Found::Snapshot(Box::new(seen.meta)),
+                Err(SyncError::Meta { .. } | SyncError::NewerFormat { .. }) => Found::Unclear,
+                Err(error) => return Err(error),
+            });
+        }
+        kept::choose(there, &self.shown(), &found)
+    }
+
+    /// Keeps what is there, below a name of its own: its object first, and then its meta. Tells where; a meta without its
+    /// object is nothing that could be kept.
+    async fn keep(&self, there: &Seen) -> Result<Option<String>, SyncError> {
+        let Some(object) = self.object(&there.meta) else { return Ok(None) };
+        let slot = self.slot(&there.meta).await?;
+        let place = self.place.below(&slot.name);
+        if !slot.is_filled {
+            let copy = place.key(object.filename().unwrap_or_default());
+            match self.store.copy(&object, &copy).await {
+                Err(error) if failure::is_no_object(&error) => return Ok(None),
+                copied => copied.map_err(|error| self.failed(error))?,
+            }
+            let named = self.store.put_opts(&place.key(META), there.text.clone(), PutMode::Create.into()).await;
+            match named {
+                // Somebody took the name meanwhile, or this is a second try of what had arrived.
+                Err(Error::AlreadyExists { .. }) => match self.seen_at(&place).await? {
+                    Some(kept) if kept.meta.is_same(&there.meta) => {}
+                    _ => return Err(SyncError::Raced(self.shown())),
+                },
+                named => drop(named.map_err(|error| self.failed(error))?),
+            }
+            self.sweep(&place, &copy).await;
+        }
+        crash::point(Point::RemoteKept);
+        Ok(Some(place.to_string()))
+    }
+
+    /// Removes what pushes left that died: what has a name of theirs, is old, and is not what the meta names. What is
+    /// kept below names of its own is not looked at. What can't be removed takes space, and is told in the log.
+    async fn sweep(&self, place: &S3Place, named: &Key) {
+        if let Err(error) = self.try_sweep(place, named).await {
+            tracing::warn!("what other pushes may have left in the bucket stays: {}", failure::told(&error));
+        }
+    }
+
+    async fn try_sweep(&self, place: &S3Place, named: &Key) -> Result<(), Error> {
+        let listed = self.store.list_with_delimiter(place.folder().as_ref()).await?;
         let is_of_a_push = |object: &ObjectMeta| object.location.filename().is_some_and(is_rest);
         let found: Vec<_> = listed.objects.into_iter().filter(is_of_a_push).collect();
         let Some(now) = found.iter().find(|object| object.location == *named).map(|object| object.last_modified) else {
@@ -177,13 +238,8 @@ impl S3Remote {
         Ok(())
     }
 
-    async fn put_in_place(
-        &self,
-        seen: Option<&Meta>,
-        file: &Path,
-        meta: &Meta,
-        progress: Progress<'_>,
-    ) -> Result<(), SyncError> {
+    async fn put_in_place(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError> {
+        let Replacement { seen, keeps, file, meta } = *order;
         let there = self.seen().await?;
         let is_seen = match (&there, seen) {
             (None, None) => true,
@@ -214,17 +270,25 @@ impl S3Remote {
             return Err(error.of(&self.place, file));
         }
         crash::point(Point::RemoteCopied);
+        let kept = match there.as_ref().filter(|_| keeps) {
+            None => None,
+            Some(there) => match self.keep(there).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    self.discard(&key).await;
+                    return Err(error);
+                }
+            },
+        };
         self.decide(there.as_ref().map(|there| there.version.clone()), &meta).await?;
         crash::point(Point::RemoteMeta);
-        // Done already: what fails from here on takes space, and is told in the log.
+        // Done already: what fails from here on takes space.
         if let Some(old) = there.and_then(|there| self.object(&there.meta)) {
             self.discard(&old).await;
         }
-        if let Err(error) = self.sweep(&key).await {
-            tracing::warn!("what other pushes may have left in the bucket stays: {}", failure::told(&error));
-        }
+        self.sweep(&self.place, &key).await;
         crash::point(Point::RemoteCleared);
-        Ok(())
+        Ok(kept)
     }
 }
 
@@ -256,8 +320,13 @@ impl SnapshotRemote for S3Remote {
         }
     }
 
-    fn replace(&self, seen: Option<&Meta>, file: &Path, meta: &Meta, progress: Progress<'_>) -> Result<(), SyncError> {
-        self.runtime.block_on(self.put_in_place(seen, file, meta, progress))
+    fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
+        let slot = self.runtime.block_on(self.slot(there))?;
+        Ok(self.place.below(&slot.name).to_string())
+    }
+
+    fn replace(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError> {
+        self.runtime.block_on(self.put_in_place(order, progress))
     }
 }
 

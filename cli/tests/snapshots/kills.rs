@@ -24,6 +24,8 @@ fn is_of(point: Point) -> (bool, bool, bool) {
         Point::PackedFetched | Point::Fitted => (false, true, false),
         Point::Merged => (false, false, true),
         Point::Fetched | Point::Kept | Point::Placed => (false, true, true),
+        // A push that is forced passes it, and all that any push does.
+        Point::RemoteKept => (false, false, false),
         Point::Attempted | Point::Remembered => (true, true, true),
     }
 }
@@ -92,6 +94,43 @@ fn a_push_that_is_killed_leaves_a_usable_remote() {
         let rest: Vec<_> = names(&alice.home).into_iter().filter(|name| name.contains("part")).collect();
         assert_eq!(rest, [""; 0], "{context}");
     });
+}
+
+#[test]
+fn a_push_by_force_that_is_killed_loses_neither() {
+    for kind in [Kind::Folder, Kind::Compressed, Kind::Bucket] {
+        for point in Point::ALL.iter().copied().filter(|point| is_of(*point).0 || *point == Point::RemoteKept) {
+            let is_passed = match kind {
+                Kind::Folder => point != Point::Packed,
+                Kind::Compressed => true,
+                _ => !matches!(point, Point::Packed | Point::RemoteNamed | Point::RemotePlaced),
+            };
+            if !is_passed {
+                continue;
+            }
+            let world = World::with(true, kind);
+            let (alice, bob) = world.in_step();
+            alice.write("Persuasion");
+            alice.ok(&["sync", "push"]);
+            bob.write("Sanditon");
+            dies(&bob, &["sync", "push", "--force"], point);
+            let context = format!("{} {kind:?}", point.name());
+            let carol = world.machine("carol");
+            carol.ok(&["sync", "pull"]);
+            let arrived = carol.books() == ["Emma", "Sanditon"];
+            assert!(arrived || carol.books() == ["Emma", "Persuasion"], "{context}: {:?}", carol.books());
+            assert_eq!(bob.status(), if arrived { "equal" } else { "diverged" }, "{context}");
+            // What is done again is not kept twice.
+            bob.write("Lady Susan");
+            bob.ok(&["sync", "push", "--force"]);
+            let expected = [&["before-push.1"][..], &kind.names()].concat();
+            assert_eq!(world.names(), expected, "{context}");
+            let kept = crate::kept::at(&world, "dave", &format!("{}/before-push.1", world.shown()));
+            kept.ok(&["sync", "pull"]);
+            assert_eq!(kept.books(), ["Emma", "Persuasion"], "{context}");
+            assert_eq!(names(&world.remote().join("before-push.1")).len(), 2, "{context}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod disks;
 mod fixture;
 mod identity;
 mod judgement;
+mod kept;
 mod kills;
 mod merges;
 mod packing;

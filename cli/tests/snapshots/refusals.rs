@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use greenlight_cli::sync::{FolderRemote, Meta, SnapshotRemote as _, SyncError};
+use greenlight_cli::sync::{FolderRemote, Meta, Replacement, SnapshotRemote as _, SyncError};
 use serde_json::json;
 
 use crate::fixture::{Machine, World, books, each, everywhere, names, said};
@@ -397,7 +397,8 @@ fn what_was_not_seen_is_not_replaced() {
     let remote = FolderRemote::new(&world.remote());
     let next = Meta { generation: 9, ..seen.clone() };
     for seen in [None, Some(&seen)] {
-        let raced = remote.replace(seen, &alice.db(), &next, &mut |_, _, _| {});
+        let raced =
+            remote.replace(&Replacement { seen, keeps: true, file: &alice.db(), meta: &next }, &mut |_, _, _| {});
         assert!(matches!(raced, Err(SyncError::Raced(_))), "{raced:?}");
     }
     assert_eq!((alice.remote_meta(), std::fs::read(world.remote().join("db.sqlite")).unwrap()), before);

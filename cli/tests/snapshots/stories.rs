@@ -177,7 +177,7 @@ fn json_has_the_documented_shape() {
     assert_eq!(keys(&status["remote"]), meta);
     assert_eq!(keys(&alice.remote_meta()), meta);
     alice.write("Persuasion");
-    let result = "action backup before changed db_bytes db_hash dry_run forced generation last_synced_at local_path \
+    let result = "action backup before changed db_bytes db_hash dry_run forced generation kept last_synced_at local_path \
                   machine merged remote_path";
     let push = alice.json(&["sync", "push", "--json"]);
     assert_eq!((keys(&push), &push["action"], &push["generation"]), (result.to_owned(), &json!("push"), &json!(2)));

@@ -70,6 +70,11 @@ impl S3Place {
         self.folder().unwrap_or_default().join(name)
     }
 
+    /// The place below a name of this one's.
+    pub(super) fn below(&self, name: &str) -> Self {
+        Self { prefix: self.key(name).to_string(), ..self.clone() }
+    }
+
     /// What all names begin with.
     pub(super) fn folder(&self) -> Option<Key> {
         (!self.prefix.is_empty()).then(|| Key::from(self.prefix.as_str()))

@@ -1,0 +1,228 @@
+//! What a push by force replaces is kept in the remote, and is a remote itself.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Kind, Machine, World, books, each, everywhere, names};
+
+/// As many as a remote keeps.
+const KEPT: usize = 8;
+
+/// A machine whose remote is what another one keeps.
+pub(crate) fn at(world: &World, name: &str, kept: &str) -> Machine {
+    let machine = world.machine(name);
+    match &world.storage {
+        Some(storage) => {
+            let keys = format!("endpoint = '{}'\nallow_http = true", storage.endpoint);
+            machine.named(kept, &keys)
+        }
+        None => {
+            let machine = Machine { remote: PathBuf::from(kept), ..machine };
+            if machine.config.is_some() { machine.configured("") } else { machine }
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// Both have written, and Bob's is there by force. Gives where Alice's is kept.
+fn forced(alice: &Machine, bob: &Machine) -> String {
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    bob.write("Sanditon");
+    let result = bob.json(&["sync", "push", "--force", "--json"]);
+    assert_eq!((&result["forced"], &result["before"]), (&json!(true), &json!("diverged")));
+    text(&result["kept"])
+}
+
+#[test]
+fn what_a_push_by_force_replaces_can_be_pulled() {
+    everywhere(|world| {
+        let (alice, bob) = world.in_step();
+        let kept = forced(&alice, &bob);
+        assert_eq!(kept, format!("{}/before-push.1", world.shown()));
+        let expected = [&["before-push.1"][..], &world.kind.names()].concat();
+        assert_eq!(world.names(), expected);
+        assert_eq!(names(&world.remote().join("before-push.1")).len(), 2);
+        let carol = at(&world, "carol", &kept);
+        carol.ok(&["sync", "pull"]);
+        assert_eq!(carol.books(), ["Emma", "Persuasion"]);
+        // Those who come after neither see it nor change it.
+        let before = std::fs::read(world.remote().join("before-push.1/sync-meta.json")).unwrap();
+        bob.write("Lady Susan");
+        let result = bob.json(&["sync", "push", "--json"]);
+        assert_eq!((&result["forced"], &result["kept"]), (&json!(false), &Value::Null));
+        alice.ok(&["sync", "pull", "--force"]);
+        assert_eq!(alice.books(), ["Emma", "Lady Susan", "Sanditon"]);
+        assert_eq!(world.names(), expected);
+        assert_eq!(std::fs::read(world.remote().join("before-push.1/sync-meta.json")).unwrap(), before);
+        let dave = at(&world, "dave", &kept);
+        dave.ok(&["sync", "pull"]);
+        assert_eq!(dave.books(), ["Emma", "Persuasion"]);
+    });
+}
+
+#[test]
+fn who_regrets_a_push_by_force_has_what_both_had() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        let kept = forced(&alice, &bob);
+        let of_kept = Machine { remote: PathBuf::from(&kept), ..bob.clone() };
+        if world.replicas {
+            of_kept.ok(&["sync", "pull", "--merge"]);
+            assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"]);
+            bob.ok(&["sync", "pull", "--merge"]);
+            assert_eq!(bob.json(&["sync", "push", "--json"])["kept"], Value::Null);
+            alice.ok(&["sync", "pull", "--merge"]);
+            assert_eq!(alice.books(), ["Emma", "Persuasion", "Sanditon"]);
+        } else {
+            of_kept.ok(&["sync", "pull", "--force"]);
+            assert_eq!(books(&bob.home.join("db.sqlite.before-pull")), ["Emma", "Sanditon"]);
+            let result = bob.json(&["sync", "push", "--force", "--json"]);
+            assert!(text(&result["kept"]).ends_with("before-push.2"), "{result}");
+            assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+        }
+    });
+}
+
+#[test]
+fn a_dry_run_says_where_it_would_be_and_keeps_nothing() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let result = bob.json(&["sync", "push", "--force", "--dry-run", "--json"]);
+    let place = world.remote().join("before-push.1");
+    assert_eq!((&result["before"], &result["kept"]), (&json!("behind"), &json!(place)));
+    let told = bob.ok(&["sync", "push", "--force", "--dry-run"]);
+    assert!(told.contains(&format!("would be kept at {}", place.display())), "{told}");
+    assert_eq!(world.names(), world.kind.names());
+    let told = bob.ok(&["sync", "push", "--force"]);
+    assert!(told.contains(&format!("kept  {}", place.display())), "{told}");
+    assert_eq!(books(&place.join("db.sqlite")), ["Emma", "Persuasion"]);
+}
+
+#[test]
+fn another_projects_snapshot_is_kept_too() {
+    each(|world| {
+        let (alice, _) = world.in_step();
+        let carol = world.machine("carol");
+        carol.write("Ulysses");
+        let result = carol.json(&["sync", "push", "--force", "--project", "novels", "--json"]);
+        assert_eq!(result["kept"], json!(world.remote().join("before-push.1")));
+        let of_kept = Machine { remote: PathBuf::from(text(&result["kept"])), ..alice.clone() };
+        assert_eq!(
+            (alice.json(&["sync", "status", "--json"])["foreign"].clone(), of_kept.status()),
+            (json!(true), "equal".into())
+        );
+    });
+}
+
+/// Everything below a folder, by name.
+fn contents(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for name in names(folder) {
+        let path = folder.join(&name);
+        match path.is_dir() {
+            true => all.extend(contents(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes))),
+            false => all.push((name, std::fs::read(path).unwrap())),
+        }
+    }
+    all.retain(|(name, _)| !name.contains("sync-probe."));
+    all
+}
+
+#[test]
+fn more_than_so_many_are_not_kept_and_none_is_removed_unasked() {
+    for kind in [Kind::Folder, Kind::Bucket] {
+        let world = World::with(false, kind);
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        bob.write("Sanditon");
+        alice.ok(&["sync", "push"]);
+        // Each overwrites the other's, in turn.
+        for turn in 0..KEPT {
+            let who = if turn % 2 == 0 { &bob } else { &alice };
+            let result = who.json(&["sync", "push", "--force", "--json"]);
+            assert!(text(&result["kept"]).ends_with(&format!("before-push.{}", turn + 1)), "{result}");
+        }
+        // The clock that a meta tells counts in seconds; so that one is the oldest, it gets a time of its own.
+        let third = world.remote().join("before-push.3/sync-meta.json");
+        let mut meta: Value = serde_json::from_slice(&std::fs::read(&third).unwrap()).unwrap();
+        meta["last_synced_at"] = json!("2020-01-01T00:00:00Z");
+        std::fs::write(&third, meta.to_string()).unwrap();
+        let before = contents(&world.remote());
+        for words in [&["sync", "push", "--force"][..], &["sync", "push", "--force", "--dry-run"]] {
+            bob.fails(words, 3, "keeps 8 snapshots that pushes by force have replaced");
+            bob.fails(words, 3, "`before-push.3` is the oldest");
+        }
+        assert_eq!(contents(&world.remote()), before);
+        // Who does not need it goes on.
+        alice.write("Lady Susan");
+        alice.ok(&["sync", "push"]);
+        std::fs::remove_dir_all(third.parent().unwrap()).unwrap();
+        let result = bob.json(&["sync", "push", "--force", "--json"]);
+        let kept = text(&result["kept"]);
+        assert!(kept.ends_with("before-push.3"), "{result}");
+        let carol = at(&world, "carol", &kept);
+        carol.ok(&["sync", "pull"]);
+        assert_eq!(carol.books(), ["Emma", "Lady Susan", "Persuasion"]);
+    }
+}
+
+#[test]
+fn where_the_snapshot_is_missing_there_is_nothing_to_keep_and_what_is_left_of_one_is_kept() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        let stored = world.remote().join("db.sqlite");
+        let whole = std::fs::read(&stored).unwrap();
+        std::fs::remove_file(&stored).unwrap();
+        let result = bob.json(&["sync", "push", "--force", "--json"]);
+        assert_eq!((&result["changed"], &result["kept"]), (&json!(true), &Value::Null));
+        assert_eq!(world.names(), world.kind.names());
+        // Half of one may be all that there is.
+        alice.write("Lady Susan");
+        std::fs::write(&stored, &whole[..whole.len() / 2]).unwrap();
+        let result = alice.json(&["sync", "push", "--force", "--json"]);
+        let kept = world.remote().join("before-push.1");
+        assert_eq!(result["kept"], json!(kept));
+        assert_eq!(std::fs::read(kept.join("db.sqlite")).unwrap(), &whole[..whole.len() / 2]);
+        bob.ok(&["sync", "pull", "--force"]);
+        assert_eq!(bob.books(), ["Emma", "Lady Susan", "Persuasion"]);
+    });
+}
+
+#[test]
+fn what_can_have_no_second_name_is_copied() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        // A link to elsewhere: a second name of that would be no copy.
+        let (stored, elsewhere) = (world.remote().join("db.sqlite"), world.folder.path().join("elsewhere"));
+        std::fs::rename(&stored, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &stored).unwrap();
+        bob.ok(&["sync", "push", "--force"]);
+        let kept = world.remote().join("before-push.1/db.sqlite");
+        assert!(std::fs::symlink_metadata(&kept).unwrap().is_file());
+        std::fs::remove_file(&elsewhere).unwrap();
+        assert_eq!(books(&kept), ["Emma", "Persuasion"]);
+    });
+}
+
+#[test]
+fn what_a_storage_can_not_copy_is_not_replaced() {
+    let world = World::with(false, Kind::Bucket);
+    let (alice, bob) = world.in_step();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    alice.change_remote_meta(|meta| meta["payload"]["bytes"] = json!(6_u64 << 30));
+    let before = contents(&world.remote());
+    bob.fails(&["sync", "push", "--force"], 1, "could not keep it");
+    assert_eq!(contents(&world.remote()), before);
+}
