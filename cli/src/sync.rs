@@ -125,6 +125,12 @@ pub trait SnapshotRemote {
     /// [`SyncError`]; then nothing of use is at `target`.
     fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError>;
 
+    /// What is wrong with what is stored there, as far as its length tells; `None` where nothing is.
+    ///
+    /// # Errors
+    /// [`SyncError`]: out of reach.
+    fn flaw(&self, there: &Meta) -> Result<Option<String>, SyncError>;
+
     /// Whether a push would pack as what is there is packed; a place that packs nothing has no wish.
     fn is_packed_as_wanted(&self, _there: &Meta) -> bool {
         true
@@ -166,8 +172,9 @@ pub fn status(config: &SyncConfig) -> Result<SyncStatus, SyncError> {
     let remote = config.open()?;
     let known = know(config, &remote)?;
     span.record("scenario", known.relation.word());
+    let flaw = known.there.as_ref().map_or(Ok(None), |there| remote.flaw(there))?;
     tracing::info!("looked");
-    Ok(report::status(config, &remote, &known))
+    Ok(report::status(config, &remote, &known, flaw))
 }
 
 /// Makes the remote hold what is here. Without `force` only where that loses nothing; with `dry_run` it only says what

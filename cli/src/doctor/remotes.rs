@@ -84,17 +84,10 @@ fn folder(check: &str, path: &Path, is_named: bool, findings: &mut Findings) {
     };
     let holds = match &meta {
         None => "holds nothing yet".to_owned(),
-        Some(meta) => match remote.lengths(meta) {
-            Ok((found, expected)) if found == expected => format!("holds generation {}", meta.generation),
-            Ok((found, expected)) => {
-                let says = format!("the snapshot in {shown} has {found} bytes, and its meta says {expected}");
-                let remedy = "it is being written or copied; if that stays so, push again from a machine with the data";
-                return findings.problem(check, says, remedy);
-            }
-            Err(error) => {
-                let says = format!("the snapshot in {shown} can't be read: {error}");
-                return findings.problem(check, says, "push again from a machine that has the data");
-            }
+        Some(meta) => match remote.flaw(meta) {
+            Ok(None) => format!("holds generation {}", meta.generation),
+            Ok(Some(why)) => return unfinished(check, &shown.to_string(), &why, findings),
+            Err(error) => return findings.problem(check, error.to_string(), "look at what is in the folder"),
         },
     };
     if is_writable(path) {
@@ -105,10 +98,22 @@ fn folder(check: &str, path: &Path, is_named: bool, findings: &mut Findings) {
     }
 }
 
+fn unfinished(check: &str, shown: &str, why: &str, findings: &mut Findings) {
+    let says = format!("the snapshot at {shown} is not the one that its meta names: {why}");
+    let remedy = "it is being written or copied; if that stays so, push again from a machine with the data";
+    findings.problem(check, says, remedy);
+}
+
 fn bucket(check: &str, place: &S3Place, findings: &mut Findings) {
-    match S3Remote::new(place).and_then(|remote| Ok((remote.shown(), remote.meta()?))) {
-        Ok((shown, None)) => findings.ok(check, format!("{shown} answers, and holds nothing yet")),
-        Ok((shown, Some(meta))) => findings.ok(check, format!("{shown} holds generation {}", meta.generation)),
+    let look = |remote: S3Remote| {
+        let there = remote.meta()?;
+        let flaw = there.as_ref().map_or(Ok(None), |there| remote.flaw(there))?;
+        Ok((remote.shown(), there, flaw))
+    };
+    match S3Remote::new(place).and_then(look) {
+        Ok((shown, None, _)) => findings.ok(check, format!("{shown} answers, and holds nothing yet")),
+        Ok((shown, Some(_), Some(why))) => unfinished(check, &shown, &why, findings),
+        Ok((shown, Some(meta), None)) => findings.ok(check, format!("{shown} holds generation {}", meta.generation)),
         Err(error) if error.exit_code() == NO_CONNECTION => {
             let remedy = "see the network and the endpoint; what is written here is kept, and pushed later";
             findings.warn(check, error.to_string(), remedy);

@@ -34,12 +34,6 @@ impl FolderRemote {
         Self { folder: folder.to_owned() }
     }
 
-    /// How long what is stored is, and how long it should be by the meta.
-    pub(crate) fn lengths(&self, meta: &Meta) -> io::Result<(u64, u64)> {
-        let facts = std::fs::metadata(self.by_hash(meta)).or_else(|_| std::fs::metadata(self.at(meta.name())))?;
-        Ok((facts.len(), meta.stored().1))
-    }
-
     fn at(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -188,7 +182,7 @@ impl SnapshotRemote for FolderRemote {
         let bytes = source.metadata().map_err(|source| failed(&path, source))?.len();
         let (stored_hash, stored_bytes) = meta.stored();
         if bytes != stored_bytes {
-            return Err(unfinished(format!("it has {bytes} bytes instead of {stored_bytes}")));
+            return Err(unfinished(otherwise_long(bytes, stored_bytes)));
         }
         let here = |source| SyncError::File { path: target.to_owned(), source };
         let mut file = durable::create(target, Readers::Owner).map_err(here)?;
@@ -211,6 +205,17 @@ impl SnapshotRemote for FolderRemote {
             return Err(unfinished(format!("its hash is {hash} instead of {stored_hash}")));
         }
         Ok(())
+    }
+
+    fn flaw(&self, there: &Meta) -> Result<Option<String>, SyncError> {
+        let (path, expected) = (self.at(there.name()), there.stored().1);
+        match std::fs::metadata(self.by_hash(there)).or_else(|_| std::fs::metadata(&path)) {
+            Ok(facts) if !facts.is_file() => Ok(Some(format!("{} is no file", there.name()))),
+            Ok(facts) if facts.len() == expected => Ok(None),
+            Ok(facts) => Ok(Some(otherwise_long(facts.len(), expected))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(format!("there is no {}", there.name()))),
+            Err(source) => Err(failed(&path, source)),
+        }
     }
 
     fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
@@ -267,6 +272,11 @@ impl SnapshotRemote for FolderRemote {
     }
 }
 
+/// That what is stored has another length than its meta says.
+pub(super) fn otherwise_long(found: u64, expected: u64) -> String {
+    format!("it has {found} bytes instead of {expected}")
+}
+
 /// What is in a folder that may keep a snapshot.
 fn found_at(folder: &Path) -> Found {
     if matches!(folder.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
@@ -274,9 +284,7 @@ fn found_at(folder: &Path) -> Found {
     }
     let remote = FolderRemote::new(folder);
     match remote.meta() {
-        Ok(Some(meta)) if remote.lengths(&meta).is_ok_and(|(found, expected)| found == expected) => {
-            Found::Snapshot(Box::new(meta))
-        }
+        Ok(Some(meta)) if remote.flaw(&meta).is_ok_and(|flaw| flaw.is_none()) => Found::Snapshot(Box::new(meta)),
         _ => Found::Unclear,
     }
 }

@@ -112,6 +112,10 @@ impl SnapshotRemote for PackedRemote {
         self.inner.meta()
     }
 
+    fn flaw(&self, there: &Meta) -> Result<Option<String>, SyncError> {
+        self.inner.flaw(there)
+    }
+
     fn is_packed_as_wanted(&self, there: &Meta) -> bool {
         self.over(Some(there)) == there.packing()
     }

@@ -76,7 +76,10 @@ fn settled(
         return Err(SyncError::Foreign { remote: remote.shown(), why: why.clone() });
     }
     match known.relation {
-        Relation::Equal if remote.is_packed_as_wanted(there) => Ok(Some(result.clone().with(there))),
+        // What is not whole there is pushed anew.
+        Relation::Equal if remote.is_packed_as_wanted(there) && remote.flaw(there)?.is_none() => {
+            Ok(Some(result.clone().with(there)))
+        }
         Relation::Behind => Err(SyncError::Behind {
             remote: remote.shown(),
             generation: there.generation,

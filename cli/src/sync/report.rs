@@ -60,6 +60,8 @@ pub struct SyncStatus {
     pub foreign: bool,
     /// Whether a pull can merge what both have, should they have diverged.
     pub mergeable: bool,
+    /// What is wrong with the snapshot there, as far as its length tells: it can't be pulled as it is.
+    pub unfinished: Option<String>,
     /// This machine's project.
     pub project: String,
     /// The remote.
@@ -105,7 +107,12 @@ pub struct SyncResult {
     pub kept: Option<String>,
 }
 
-pub(super) fn status(config: &SyncConfig, remote: &dyn SnapshotRemote, known: &Known) -> SyncStatus {
+pub(super) fn status(
+    config: &SyncConfig,
+    remote: &dyn SnapshotRemote,
+    known: &Known,
+    unfinished: Option<String>,
+) -> SyncStatus {
     let base = known.base.as_ref().map(|base| &base.meta);
     SyncStatus {
         status: known.relation,
@@ -113,6 +120,7 @@ pub(super) fn status(config: &SyncConfig, remote: &dyn SnapshotRemote, known: &K
         diverged: known.relation == Relation::Diverged,
         foreign: known.foreign.is_some(),
         mergeable: known.is_mergeable(),
+        unfinished,
         project: config.project.clone(),
         remote_path: remote.shown(),
         local: LocalSide {

@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 pub use self::place::{S3Place, S3PlaceError};
 
 use self::failure::failed;
+use super::folder::otherwise_long;
 use super::kept::{self, Found, Slot};
 use super::meta::{self, MAX_BYTES, META, Meta, NAMES, PACKED_FORMAT, Payload};
 use super::report::{Progress, Stage};
@@ -32,6 +33,8 @@ use crate::crash::{self, Point};
 const PROBE: &str = "sync-probe";
 /// What no meta names and has not been written to for so long is of a push that died, and is removed by the next.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// What is wrong with a meta that is not of a bucket.
+const NO_OBJECT: &str = "its meta names no object";
 /// What a storage copies in one step at most, in bytes: longer snapshots can't be kept by a push by force.
 const COPY_MAX_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 
@@ -303,7 +306,7 @@ impl SnapshotRemote for S3Remote {
 
     fn fetch(&self, meta: &Meta, target: &Path, progress: Progress<'_>) -> Result<(), SyncError> {
         let unfinished = |why: String| SyncError::Unfinished { remote: self.shown(), why };
-        let key = self.object(meta).ok_or_else(|| unfinished("its meta names no object".to_owned()))?;
+        let key = self.object(meta).ok_or_else(|| unfinished(NO_OBJECT.to_owned()))?;
         let (hash, bytes) = meta.stored();
         let fetched = self.runtime.block_on(transfer::fetch(&self.store, &key, target, bytes, &mut |done| {
             progress(Stage::Fetching, done, bytes);
@@ -312,11 +315,22 @@ impl SnapshotRemote for S3Remote {
             Err(transfer::Failed::Storage(error)) if failure::is_no_object(&error) => {
                 Err(unfinished(format!("there is no object {key}")))
             }
-            Err(transfer::Failed::Length(found)) => Err(unfinished(format!("it has {found} bytes instead of {bytes}"))),
+            Err(transfer::Failed::Length(found)) => Err(unfinished(otherwise_long(found, bytes))),
             fetched => {
                 let found = fetched.map_err(|error| error.of(&self.place, target))?;
                 if found == hash { Ok(()) } else { Err(unfinished(format!("its hash is {found} instead of {hash}"))) }
             }
+        }
+    }
+
+    fn flaw(&self, there: &Meta) -> Result<Option<String>, SyncError> {
+        let Some(key) = self.object(there) else { return Ok(Some(NO_OBJECT.to_owned())) };
+        let expected = there.stored().1;
+        match self.runtime.block_on(self.store.head(&key)) {
+            Ok(found) if found.size == expected => Ok(None),
+            Ok(found) => Ok(Some(otherwise_long(found.size, expected))),
+            Err(error) if failure::is_no_object(&error) => Ok(Some(format!("there is no object {key}"))),
+            Err(error) => Err(self.failed(error)),
         }
     }
 

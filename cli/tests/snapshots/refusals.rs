@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use greenlight_cli::sync::{FolderRemote, Meta, Replacement, SnapshotRemote as _, SyncError};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::fixture::{Machine, World, books, each, everywhere, names, said};
+use crate::fixture::{Kind, Machine, World, books, each, everywhere, names, said};
 
 /// A refused pull leaves everything as it was.
 fn refuses(bob: &Machine, words: &[&str], code: i32, why: &str) {
@@ -403,4 +403,37 @@ fn what_was_not_seen_is_not_replaced() {
     }
     assert_eq!((alice.remote_meta(), std::fs::read(world.remote().join("db.sqlite")).unwrap()), before);
     assert_eq!(names(&world.remote()), ["db.sqlite", "sync-meta.json"]);
+}
+
+#[test]
+fn a_status_says_that_a_snapshot_is_missing_or_cut_and_a_push_puts_it_there_anew() {
+    for kind in [Kind::Folder, Kind::Compressed, Kind::Bucket] {
+        let world = World::with(false, kind);
+        let (alice, bob) = world.in_step();
+        for is_missing in [false, true] {
+            assert_eq!(bob.json(&["sync", "status", "--json"])["unfinished"], Value::Null);
+            let object = bob.remote_meta()["payload"]["object"].as_str().map(str::to_owned);
+            let file = world.remote().join(object.as_deref().unwrap_or(kind.names()[0]));
+            let whole = std::fs::read(&file).unwrap();
+            let why = if is_missing {
+                std::fs::remove_file(&file).unwrap();
+                "there is no ".to_owned()
+            } else {
+                std::fs::write(&file, &whole[1..]).unwrap();
+                format!("it has {} bytes instead of {}", whole.len() - 1, whole.len())
+            };
+            let status = bob.json(&["sync", "status", "--json"]);
+            assert_eq!(status["status"], "equal");
+            assert!(status["unfinished"].as_str().unwrap().contains(&why), "{kind:?}: {status}");
+            bob.fails(&["sync", "status"], 1, &why);
+            // The doctor looks at those that are configured.
+            if bob.config.is_some() {
+                bob.fails(&["doctor"], 1, &why);
+            }
+            bob.ok(&["sync", "push"]);
+            bob.ok(&["sync", "status"]);
+            alice.ok(&["sync", "pull"]);
+            assert_eq!((alice.books(), alice.status().as_str()), (vec!["Emma".to_owned()], "equal"));
+        }
+    }
 }
