@@ -69,7 +69,7 @@ pub enum Command {
 /// What `init` is told. Exit codes: 0 done, 1 error, 2 wrong arguments.
 #[derive(Args, Clone, Debug)]
 pub struct InitArguments {
-    /// The schema file, whose first line is `-- schema: NAME NUMBER`: the database is made of it.
+    /// The schema file, whose first line is `-- schema: NAME NUMBER`: the database is made of it, or brought to it.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// As JSON, for programs.

@@ -20,6 +20,7 @@ use crate::ClientError;
 use crate::args::{ApplyArguments, BundleCommand, RowsChoice};
 use crate::command::{open, options, read_schema};
 use crate::output::{counted, say};
+use crate::schema::Named;
 
 /// The longest line that is read, in bytes: a value of the largest size as JSON, or a piece of a database's file.
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
@@ -188,7 +189,8 @@ fn open_for(arguments: &ApplyArguments, header: &Header) -> Result<ClientDatabas
         (Some(schema), true) if !db.exists() => ClientDatabase::open(options(Location::Memory)?, schema)
             .map_err(|source| ClientError::Database { file: db.clone(), source })?,
         (_, true) => open(db, None)?,
-        (schema, false) => open(db, schema.as_ref())?,
+        (None, false) => open(db, None)?,
+        (Some(schema), false) => Named::of(schema.clone(), db)?.open_and_tell(db)?,
     };
     let state = database.load().map_err(|fault| BundleError::Plan(fault.into()))?;
     fits(&state.schema.name)?;

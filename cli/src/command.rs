@@ -17,6 +17,7 @@ use crate::clock::wall_ms;
 use crate::durable;
 use crate::home::Home;
 use crate::output::{self, say};
+use crate::schema::Named;
 use crate::show::{self, Display};
 use crate::snapshots::{self, Action, Ended};
 use crate::{Client, ClientError, ClientSettings, Outcome, Remote};
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Where a token is named: a browser's app signs in by itself, and this does not.
-const NAME_TOKEN: &str =
+pub(crate) const NAME_TOKEN: &str =
     "Name the server's token with --token-file, with `token_file` of the remote, or in GREENLIGHT_TOKEN";
 
 /// What the store calls a database that is not Greenlight's.
@@ -147,8 +148,16 @@ async fn follow(
     crate::logs::begin(&home.logs);
     let settings =
         ClientSettings { remote: remote.clone(), token, agent: format!("greenlight {}", env!("CARGO_PKG_VERSION")) };
-    let schema = place.schema.as_deref().map(read_schema).transpose()?;
-    let client = Client::start(open(&home.db, schema.as_ref())?, settings)?;
+    let schema = place.schema.as_deref().map(|file| Named::read(file, &home.db)).transpose()?;
+    let database = match &schema {
+        None => open(&home.db, None)?,
+        Some(schema) => {
+            // The server goes first: what it would refuse is found out before anything is changed here.
+            schema.agree(&remote, &settings.token).await?;
+            schema.open_and_tell(&home.db)?
+        }
+    };
+    let client = Client::start(database, settings)?;
     let outcome = how(&client, &mut display).await;
     display.finish();
     client.stop().await?;

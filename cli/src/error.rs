@@ -82,6 +82,33 @@ pub enum ClientError {
         /// Why.
         source: greenlight_store::OpenError,
     },
+    /// The server would not take the schema that the database is to be made of or brought to.
+    #[error("{remote} refuses schema `{ours}`. {why} Nothing was made or migrated here; {remedy}")]
+    SchemaRefused {
+        /// The remote.
+        remote: String,
+        /// The schema that is named.
+        ours: String,
+        /// What the handshake would say, a sentence.
+        why: String,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// The server can't be asked for its schema.
+    #[error(
+        "{remote} can't be asked whether it takes schema `{ours}`: {why}. Nothing was made or migrated here; \
+         `greenlight init --schema FILE` does that without asking"
+    )]
+    SchemaUnasked {
+        /// The remote.
+        remote: String,
+        /// The schema that is named.
+        ours: String,
+        /// Why.
+        why: String,
+        /// Whether it refuses to say; else it can't be reached.
+        refused: bool,
+    },
     /// The paths or the configuration.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -115,9 +142,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// 2 where the arguments ask for what can't be, 1 else.
+    /// 2 where the arguments ask for what can't be, 3 refused, 4 no connection, 1 else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::SchemaRefused { .. } | Self::SchemaUnasked { refused: true, .. } => 3,
+            Self::SchemaUnasked { .. } => 4,
             Self::NoServer | Self::NotLive(_) | Self::Live(_) => 2,
             _ => 1,
         }

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use greenlight_store::Upgrade;
 use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
@@ -13,11 +14,11 @@ use thiserror::Error;
 use crate::ClientError;
 use crate::address::{Address, AddressError, Chosen};
 use crate::args::{InitArguments, RemoteCommand};
-use crate::command::{open, read_schema};
 use crate::config::{Config, ConfigError, RemoteConfig};
 use crate::durable;
 use crate::home::{DEFAULT_REMOTE, Home, HomeError};
 use crate::output::say;
+use crate::schema::{Change, Named};
 use crate::sync::{Compression, Encryption, Passphrase};
 
 /// What a new configuration holds.
@@ -52,6 +53,8 @@ struct Initialised<'a> {
     db: &'a Path,
     project: &'a str,
     made: &'a [PathBuf],
+    /// What the database was brought to, where it had an older schema.
+    migrated: Option<&'a Upgrade>,
 }
 
 /// What `remote --json` prints for each remote.
@@ -108,7 +111,7 @@ fn end(result: Result<(), SetupError>) -> ExitCode {
 fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
     let home = Home::find(&arguments.home)?;
     // Before anything is made: a schema that can't be used leaves nothing behind.
-    let schema = arguments.schema.as_deref().map(read_schema).transpose()?;
+    let schema = arguments.schema.as_deref().map(|file| Named::read(file, &home.db)).transpose()?;
     let mut made = Vec::new();
     for folder in [&home.folder, &home.logs, &home.data] {
         if !folder.is_dir() {
@@ -125,19 +128,25 @@ fn try_init(arguments: &InitArguments) -> Result<(), SetupError> {
         _ => {}
     }
     if let Some(schema) = &schema {
-        let is_new = !home.db.exists();
-        drop(open(&home.db, Some(schema))?);
-        if is_new {
+        drop(schema.open(&home.db)?);
+        if schema.change == Change::Made {
             made.push(home.db.clone());
         }
     }
+    let migrated = schema.as_ref().and_then(|schema| match &schema.change {
+        Change::Upgrade(upgrade) => Some(upgrade),
+        _ => None,
+    });
     let Home { folder, config_file, db, project, .. } = &home;
     if arguments.json {
-        return print(&Initialised { home: folder, config: config_file, db, project, made: &made });
+        return print(&Initialised { home: folder, config: config_file, db, project, made: &made, migrated });
     }
     say!("The home of project `{project}` is {}.", folder.display());
     for path in made.iter().filter(|path| *path != folder) {
         say!("  made  {}", path.strip_prefix(folder).unwrap_or(path).display());
+    }
+    if let Some(line) = schema.filter(|schema| schema.change != Change::Made).and_then(|schema| schema.told()) {
+        say!("  {line}");
     }
     Ok(())
 }

@@ -150,7 +150,9 @@ fn a_database_is_made_for_it_where_the_schema_is_named() {
         conn.query_row("SELECT count(*) FROM pragma_table_info('book')", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(columns(), 3);
-    assert!(apply(&newer, &[]).status.success());
+    let applied = apply(&newer, &[]);
+    assert!(applied.status.success());
+    assert!(said(&applied).contains("schema: shop 1 -> shop 2, adds column book.price"), "{}", said(&applied));
     assert_eq!(columns(), 4);
 }
 

@@ -70,7 +70,7 @@ pub use reader::ServerReader;
 pub use replaced::{FileWatch, Replacement, take_up};
 #[cfg(not(target_family = "wasm"))]
 pub use restore::{RestoreError, RestorePlan, RestoreStep, Restored, restore};
-pub use schema::{Finding, Problem, Schema, SchemaError};
+pub use schema::{Finding, Problem, Schema, SchemaError, Upgrade};
 pub use server::{Committed, Done, ServerDatabase, Work};
 #[cfg(not(target_family = "wasm"))]
 pub use snapshot::adopt;

@@ -33,7 +33,7 @@ use crate::state::{self, key};
 use crate::tables::tables;
 
 pub use fit::{Fit, fit};
-pub use inspect::{ClientSide, Counted, Inspected, damage, inspect, outline, versions};
+pub use inspect::{ClientSide, Counted, Inspected, damage, inspect, outline, schema, versions};
 pub use merge::{Merge, Merged, merge};
 pub use swap::{Swap, swap};
 pub use take::{Take, Taken, take};

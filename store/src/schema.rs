@@ -9,6 +9,7 @@ pub(crate) mod structure;
 pub(crate) mod tokens;
 
 pub use lint::{Finding, Problem};
+pub use migrate::Upgrade;
 
 use greenlight_core::limits::MAX_NAME_BYTES;
 use greenlight_core::{SchemaId, SchemaShape, TableShape};

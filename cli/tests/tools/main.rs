@@ -10,6 +10,7 @@ mod fixture;
 mod json;
 mod live;
 mod manual;
+mod migrations;
 mod output;
 mod schemas;
 mod serve;

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::{BUSY_LIMIT, FINDINGS, Kind, PortableError, kind, largest_version, readable_schema, user_version};
 use crate::aside::{self, Shelf};
+use crate::schema::Schema;
 use crate::state::{self, key};
 use crate::tables::tables;
 
@@ -98,6 +99,20 @@ pub fn inspect(file: &Path) -> Result<Inspected, PortableError> {
             user_version: user_version(conn)?,
             client: (kind == Kind::Replica).then(|| client(conn)).transpose()?,
         })
+    })
+}
+
+/// The schema that a client's database has; `None` for a plain database, which has none.
+///
+/// # Errors
+/// [`PortableError`], also for a file that is neither.
+pub fn schema(file: &Path) -> Result<Option<Schema>, PortableError> {
+    reading(file, |conn| match kind(conn)? {
+        Kind::Plain => Ok(None),
+        Kind::Replica => Ok(Some(readable_schema(conn)?)),
+        Kind::Snapshot => Err(PortableError::Snapshot),
+        Kind::Server => Err(PortableError::Servers),
+        Kind::Unmanaged => Err(PortableError::Unmanaged),
     })
 }
 

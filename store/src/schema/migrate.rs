@@ -5,6 +5,7 @@
 
 use greenlight_core::replica::Fault;
 use rusqlite::Connection;
+use serde::Serialize;
 
 use super::structure::{Column, Table, extras, tables};
 use super::{Schema, SchemaError};
@@ -40,33 +41,67 @@ pub(crate) fn apply(
     }
     let present = Schema::parse(&text)?;
     let (old, new) = (present.id(), schema.id());
+    let additions = compare(&present, schema)?;
+    if new.number > old.number {
+        before(old.number)?;
+    }
+    add(conn, schema, &additions)?;
+    replace_extras(conn, schema)?;
+    state::set(conn, key::SCHEMA, schema.text())?;
+    Ok(if old.digest != new.digest { Migrated::Structure } else { Migrated::Extras })
+}
+
+/// What a later schema adds, or why it can't follow the present one.
+fn compare<'a>(present: &Schema, schema: &'a Schema) -> Result<Additions<'a>, SchemaError> {
+    let (old, new) = (present.id(), schema.id());
     if old.name != new.name {
-        return Err(SchemaError::OtherName { database: old.name.clone(), file: new.name.clone() }.into());
+        return Err(SchemaError::OtherName { database: old.name.clone(), file: new.name.clone() });
     }
     if new.number < old.number {
         let (database, file) = (old.number, new.number);
-        return Err(SchemaError::Older { name: new.name.clone(), database, file }.into());
+        return Err(SchemaError::Older { name: new.name.clone(), database, file });
     }
-    let changed = old.digest != new.digest;
     let (name, number) = (new.name.clone(), new.number);
     match additions(present.tables(), schema.tables()) {
-        Ok(additions) if !changed || new.number > old.number => {
-            if new.number > old.number {
-                before(old.number)?;
-            }
-            add(conn, schema, &additions)?;
-        }
-        Ok(additions) => {
-            return Err(SchemaError::NumberReused { name, number, difference: additions.to_string() }.into());
-        }
-        Err(difference) if new.number == old.number => {
-            return Err(SchemaError::NumberReused { name, number, difference }.into());
-        }
-        Err(difference) => return Err(SchemaError::NotAdditive { name, number, difference }.into()),
+        Ok(additions) if old.digest == new.digest || new.number > old.number => Ok(additions),
+        Ok(additions) => Err(SchemaError::NumberReused { name, number, difference: additions.to_string() }),
+        Err(difference) if new.number == old.number => Err(SchemaError::NumberReused { name, number, difference }),
+        Err(difference) => Err(SchemaError::NotAdditive { name, number, difference }),
     }
-    replace_extras(conn, schema)?;
-    state::set(conn, key::SCHEMA, schema.text())?;
-    Ok(if changed { Migrated::Structure } else { Migrated::Extras })
+}
+
+/// What a database gets that is brought from one schema to another, for a person who is to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upgrade {
+    /// Name and number of the schema that it has, as in `shop 1`.
+    pub from: String,
+    /// The same of the one that it gets.
+    pub to: String,
+    /// New tables.
+    pub tables: Vec<String>,
+    /// New columns of tables that are there, as `table.column`.
+    pub columns: Vec<String>,
+}
+
+impl Schema {
+    /// What a database gains that has the schema `present` and is opened with this one; `None` where that is this very
+    /// text. Touches no database.
+    ///
+    /// # Errors
+    /// [`SchemaError`], as an open would end.
+    pub fn upgrade(&self, present: &Self) -> Result<Option<Upgrade>, SchemaError> {
+        if self.text() == present.text() {
+            return Ok(None);
+        }
+        let added = compare(present, self)?;
+        let named = |schema: &Self| format!("{} {}", schema.id().name, schema.id().number);
+        let columns = added
+            .columns
+            .iter()
+            .flat_map(|(table, columns)| columns.iter().map(|column| format!("{}.{}", table.name, column.name)));
+        let tables = added.tables.iter().map(|table| table.name.to_string()).collect();
+        Ok(Some(Upgrade { from: named(present), to: named(self), tables, columns: columns.collect() }))
+    }
 }
 
 /// The first time: tables that stand there already, with rows, are taken over when they are the same.

@@ -58,6 +58,20 @@ fn additions_keep_rows_and_pending_changes() {
 }
 
 #[test]
+fn what_a_schema_adds_is_told_before_it_does() {
+    let read = |text: &str| Schema::parse(text).unwrap();
+    let upgrade = read(TWO).upgrade(&read(ONE)).unwrap().unwrap();
+    assert_eq!((upgrade.from.as_str(), upgrade.to.as_str()), ("test 1", "test 2"));
+    assert_eq!((upgrade.tables, upgrade.columns), (vec!["later".to_owned()], vec!["t.c".to_owned(), "t.d".to_owned()]));
+    assert_eq!(read(ONE).upgrade(&read(ONE)).unwrap(), None);
+    let others = read(&ONE.replace("t_by_a", "t_by_a_and_b")).upgrade(&read(ONE)).unwrap().unwrap();
+    assert_eq!((others.from, others.tables.len() + others.columns.len()), (others.to, 0), "an index is no structure");
+    assert!(matches!(read(ONE).upgrade(&read(TWO)), Err(SchemaError::Older { .. })));
+    let reused = read(&TWO.replace("test 2", "test 1")).upgrade(&read(ONE));
+    assert!(matches!(reused, Err(SchemaError::NumberReused { .. })), "{reused:?}");
+}
+
+#[test]
 fn what_was_held_aside_is_applied_when_its_column_comes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("client");
