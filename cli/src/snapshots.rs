@@ -139,9 +139,12 @@ fn describe_status(status: &SyncStatus) -> String {
         _ if status.foreign => {
             format!("Foreign: {why}. Both ways need --force; what gives way is kept aside.")
         }
-        Relation::Equal if status.unfinished.is_some() => {
-            "Equal by what the remote says of itself, which is not so: push, and it will be.".to_owned()
-        }
+        relation if let Some(flaw) = &status.unfinished => format!(
+            "Unfinished: what is there is not the snapshot that its meta names ({flaw}), by which it would be {}. It is \
+             being written, or was not copied there completely. Look again; if that stays so, push from a machine that has \
+             the data.",
+            relation.word()
+        ),
         Relation::Equal => "Equal: both hold the same.".to_owned(),
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),
         Relation::Behind => "Behind: the remote has changes that are not here. Pull them.".to_owned(),
@@ -155,12 +158,6 @@ fn describe_status(status: &SyncStatus) -> String {
         Relation::Empty if status.local.db_bytes.is_some() => "Empty: the remote holds nothing yet. Push.".to_owned(),
         Relation::Empty => "Empty: there is nothing here, and nothing at the remote.".to_owned(),
     };
-    if let Some(why) = &status.unfinished {
-        text += &format!(
-            "\nThe snapshot there is not the one that its meta names ({why}): it is being written, or was not copied there \
-             completely. Look again; if that stays so, push from a machine that has the data."
-        );
-    }
     let local = &status.local;
     text += &match local.db_bytes {
         Some(bytes) => format!("\n  here    {} ({}, project {})", local.path, HumanBytes(bytes), status.project),
@@ -228,7 +225,11 @@ fn describe_pull(result: &SyncResult) -> String {
                 None => String::new(),
             };
             if result.merged {
-                format!("Merged {what}, with what was here. Push to hand that on.{place}{kept}")
+                let next = match result.unpushed {
+                    Some(false) => "The remote has all of it already.",
+                    _ => "Push to hand that on.",
+                };
+                format!("Merged {what}, with what was here. {next}{place}{kept}")
             } else {
                 format!("Pulled {what}.{place}{kept}")
             }

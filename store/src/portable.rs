@@ -130,7 +130,30 @@ pub enum Present {
     },
 }
 
+/// The name in a replica's name, number and digest of a schema.
+fn first_word(schema: &str) -> &str {
+    schema.split(' ').next().unwrap_or_default()
+}
+
+impl Head {
+    /// The name of a replica's schema; `None` for a plain database.
+    pub fn schema_name(&self) -> Option<&str> {
+        match self {
+            Self::Replica { schema, .. } => Some(first_word(schema)),
+            Self::Plain { .. } => None,
+        }
+    }
+}
+
 impl Present {
+    /// The name of a replica's schema; `None` for a plain database.
+    pub fn schema_name(&self) -> Option<&str> {
+        match self {
+            Self::Replica { schema, .. } => Some(first_word(schema)),
+            Self::Plain { .. } => None,
+        }
+    }
+
     /// Whether it is as it was then. Versions from before a pull are of another numbering: what descends from such a
     /// moment is never taken for it.
     pub fn is_at(&self, head: &Head) -> bool {

@@ -56,9 +56,20 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether both sides' changes can be kept: the database here is a replica, of this project.
+    /// Whether a merge may be tried: the database here is a replica, of this project. What the remote holds is looked
+    /// at once it is here.
+    pub(super) fn may_merge(&self) -> bool {
+        self.foreign.is_none() && self.schema_name().is_some()
+    }
+
+    /// Whether both sides' changes can be kept, as far as it is known: the remote says that it is of the same schema.
     pub(super) fn is_mergeable(&self) -> bool {
-        self.foreign.is_none() && matches!(self.present, Some(Present::Replica { .. }))
+        let there = self.there.as_ref().and_then(|there| there.schema_name.as_deref());
+        self.may_merge() && self.schema_name() == there
+    }
+
+    fn schema_name(&self) -> Option<&str> {
+        self.present.as_ref().and_then(Present::schema_name)
     }
 
     /// Whether a push can only be a forced one: what is here does not come from what is there.

@@ -73,6 +73,7 @@ mod tests {
             last_synced_at: last_synced_at.to_owned(),
             machine: "m".to_owned(),
             schema_version: 1,
+            schema_name: None,
             project: "p".to_owned(),
             ancestors: String::new(),
             payload: None,

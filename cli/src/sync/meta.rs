@@ -51,6 +51,9 @@ pub struct Meta {
     pub machine: String,
     /// The schema's number, or a plain database's `user_version`.
     pub schema_version: u64,
+    /// The name of a replica's schema; not there for a plain database, nor in what older programs have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_name: Option<String>,
     /// What it is a copy of.
     pub project: String,
     /// Which snapshots it comes from: the beginnings of their hashes, the last one first, with spaces between. One that
@@ -149,7 +152,9 @@ impl Meta {
             return Err(format!("its generation is above {MAX_GENERATION}"));
         }
         let texts = [("project", &self.project), ("machine", &self.machine), ("last_synced_at", &self.last_synced_at)];
-        match texts.iter().find(|(_, text)| text.len() > MAX_TEXT_BYTES || text.contains(is_unseen)) {
+        let schema = self.schema_name.iter().map(|name| ("schema_name", name));
+        match texts.into_iter().chain(schema).find(|(_, text)| text.len() > MAX_TEXT_BYTES || text.contains(is_unseen))
+        {
             Some((key, _)) => {
                 Err(format!("its `{key}` is longer than {MAX_TEXT_BYTES} bytes, or has control characters in it"))
             }

@@ -1,7 +1,8 @@
 //! A pull: the local database is made to hold what the remote holds.
 //!
 //! Where in the flow: the snapshot is fetched beside the database, checked, made this machine's own or merged with a copy
-//! of what is here, and takes the database's place in one step; what was there before is kept. Never touches the database before all of that is done.
+//! of what is here, and takes the database's place in one step; what was there before is kept. Never touches the
+//! database before all of that is done.
 
 use std::path::Path;
 
@@ -43,8 +44,8 @@ pub(super) fn run(
     }
     match known.relation {
         Relation::Equal if known.foreign.is_none() => return Ok(result),
-        Relation::Ahead if !how.force => return Ok(result),
-        Relation::Diverged if how.merge && known.is_mergeable() => {}
+        Relation::Ahead if !how.force => return Ok(SyncResult { unpushed: Some(true), ..result }),
+        Relation::Diverged if how.merge && known.may_merge() => {}
         Relation::Diverged if how.merge => return Err(SyncError::Unmergeable(config.local_db.clone())),
         Relation::Diverged if !how.force => {
             return Err(SyncError::Diverged {
@@ -61,7 +62,8 @@ pub(super) fn run(
     is_known(config, &remote, there.schema_version)?;
     let merged = known.relation == Relation::Diverged && how.merge;
     let forced = !merged && (known.relation != Relation::Behind || known.foreign.is_some());
-    let result = SyncResult { changed: true, forced, merged, ..result };
+    // Before a merge nobody knows whether anything of what is here is new.
+    let result = SyncResult { changed: true, forced, merged, unpushed: (!merged).then_some(false), ..result };
     if how.dry_run {
         return Ok(SyncResult { dry_run: true, ..result });
     }
@@ -70,7 +72,8 @@ pub(super) fn run(
     }
     let placed = carry_out(config, &remote, &known, there, how, &parts, progress);
     parts.clear();
-    Ok(SyncResult { backup: placed?, ..result })
+    let Placed { kept, unpushed } = placed?;
+    Ok(SyncResult { backup: kept, unpushed: Some(unpushed), ..result })
 }
 
 /// Whether whoever uses the database here can handle the schema.
@@ -81,6 +84,14 @@ fn is_known(config: &SyncConfig, remote: &PackedRemote, found: u64) -> Result<()
     }
 }
 
+/// What came of it.
+struct Placed {
+    /// Where the database is kept that was here before.
+    kept: Option<String>,
+    /// Whether the remote lacks something of what is here now.
+    unpushed: bool,
+}
+
 fn carry_out(
     config: &SyncConfig,
     remote: &PackedRemote,
@@ -89,7 +100,7 @@ fn carry_out(
     how: How,
     parts: &Parts,
     progress: Progress<'_>,
-) -> Result<Option<String>, SyncError> {
+) -> Result<Placed, SyncError> {
     let part = parts.fetched.as_path();
     let file = |source| SyncError::File { path: part.to_owned(), source };
     if let Some(folder) = config.local_db.parent() {
@@ -117,9 +128,10 @@ fn carry_out(
     let mut options =
         Options::system(Location::Memory, wall_ms).map_err(|error| SyncError::System(error.to_string()))?;
     let (mark, present) = (random()?, config.local_db.as_path());
-    let (ready, head): (&Path, Head) = if known.relation == Relation::Diverged && how.merge {
+    let (ready, head, unpushed): (&Path, Head, bool) = if known.relation == Relation::Diverged && how.merge {
         let order = Merge { present, snapshot: part, merged: &parts.merged, mark, options };
-        (&parts.merged, merge(order, &mut watch).map_err(local)?.head)
+        let merged = merge(order, &mut watch).map_err(local)?;
+        (&parts.merged, merged.head, !merged.is_same)
     } else {
         let order = Fit {
             file: part,
@@ -128,7 +140,7 @@ fn carry_out(
             continues: known.relation == Relation::Behind,
             random: &mut *options.random,
         };
-        (part, fit(order, &mut watch).map_err(local)?)
+        (part, fit(order, &mut watch).map_err(local)?, false)
     };
     let encrypted = there.packing().1 != Encryption::None;
     let exchanged = Exchanged { meta: there.clone(), remote: remote.shown(), head, encrypted };
@@ -141,7 +153,7 @@ fn carry_out(
     let was_there = swap(&order, &mut watch).map_err(local)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);
-    Ok(was_there.then(|| kept.display().to_string()))
+    Ok(Placed { kept: was_there.then(|| kept.display().to_string()), unpushed })
 }
 
 /// Whether a snapshot can be a later state of what is here.

@@ -134,6 +134,7 @@ fn carry_out(
         last_synced_at: now(),
         machine: machine(),
         schema_version: taken.schema_version,
+        schema_name: taken.head.schema_name().map(str::to_owned),
         project: config.project.clone(),
         // A push by force over what this side does not come from begins where this side does.
         ancestors: known

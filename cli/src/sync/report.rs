@@ -58,7 +58,7 @@ pub struct SyncStatus {
     pub diverged: bool,
     /// Whether the remote holds another project; both ways need force then.
     pub foreign: bool,
-    /// Whether a pull can merge what both have, should they have diverged.
+    /// Whether a pull can merge what both have, should they have diverged: both are known to be of one schema.
     pub mergeable: bool,
     /// What is wrong with the snapshot there, as far as its length tells: it can't be pulled as it is.
     pub unfinished: Option<String>,
@@ -85,8 +85,11 @@ pub struct SyncResult {
     pub dry_run: bool,
     /// Whether the other side lost what it had.
     pub forced: bool,
-    /// Whether both sides' changes are here now; the remote has those of here with the next push.
+    /// Whether both sides' changes are here now.
     pub merged: bool,
+    /// Whether the remote lacks something of what is here now, which the next push hands on; `None` where a dry run
+    /// can't tell.
+    pub unpushed: Option<bool>,
     /// The local database.
     pub local_path: String,
     /// The remote.
@@ -149,6 +152,7 @@ pub(super) fn result(
         dry_run: false,
         forced: false,
         merged: false,
+        unpushed: Some(false),
         local_path: config.local_db.display().to_string(),
         remote_path: remote.shown(),
         generation: 0,

@@ -37,6 +37,7 @@ fn keeps_both(world: &World) {
     let before = std::fs::read(bob.db()).unwrap();
     let result = bob.json(&["sync", "pull", "--merge", "--dry-run", "--json"]);
     assert_eq!((&result["merged"], &result["dry_run"]), (&json!(true), &json!(true)));
+    assert_eq!(result["unpushed"], json!(null));
     assert_eq!(std::fs::read(bob.db()).unwrap(), before);
 
     let site = bob.replica().load().unwrap().site_id;
@@ -45,6 +46,7 @@ fn keeps_both(world: &World) {
         (&result["merged"], &result["forced"], &result["changed"], &result["before"]),
         (&json!(true), &json!(false), &json!(true), &json!("diverged"))
     );
+    assert_eq!(result["unpushed"], json!(true));
     assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"]);
     assert_eq!(books(&bob.home.join("db.sqlite.before-pull")), ["Emma", "Sanditon"]);
     assert_eq!(bob.replica().load().unwrap().site_id, site);
@@ -71,6 +73,37 @@ fn a_plain_database_can_not_be_merged() {
 }
 
 #[test]
+fn a_merge_is_offered_where_both_are_of_one_schema() {
+    let plain = World::new(false);
+    let maker = plain.machine("maker");
+    maker.write("Emma");
+    maker.ok(&["sync", "push"]);
+    let replicas = World::new(true);
+    let alice = replicas.machine("alice");
+    alice.write("Emma");
+    alice.ok(&["sync", "push"]);
+    let bob = replicas.machine("bob");
+    bob.write("Sanditon");
+    let offers = |remote: &str| {
+        let words = |action: &'static str| ["sync", action, "--remote", remote];
+        let said = ["status", "push", "pull"].map(|action| crate::fixture::said(&bob.run(&words(action))));
+        let offered = said.each_ref().map(|said| said.contains("--merge"));
+        assert!(said.iter().all(|said| said.contains("diverged") || said.contains("Diverged")), "{said:?}");
+        offered
+    };
+    assert_eq!(offers(&replicas.shown()), [true; 3]);
+    assert_eq!(offers(&plain.shown()), [false; 3], "it would be refused");
+    let before = std::fs::read(bob.db()).unwrap();
+    bob.fails(&["sync", "pull", "--merge", "--remote", &plain.shown()], 3, "it is a plain SQLite database");
+    assert_eq!(std::fs::read(bob.db()).unwrap(), before);
+    // What an older program has pushed does not say; the merge itself finds out.
+    alice.change_remote_meta(|meta| drop(meta.as_object_mut().unwrap().remove("schema_name")));
+    assert_eq!(offers(&replicas.shown()), [false; 3]);
+    bob.ok(&["sync", "pull", "--merge"]);
+    assert_eq!(bob.books(), ["Emma", "Sanditon"]);
+}
+
+#[test]
 fn who_has_nothing_of_their_own_is_in_step_after_a_merge() {
     let world = World::new(true);
     let (alice, bob) = world.in_step();
@@ -83,7 +116,8 @@ fn who_has_nothing_of_their_own_is_in_step_after_a_merge() {
     bob.ok(&["sync", "pull"]);
     std::fs::copy(&old, bob.db()).unwrap();
     assert_eq!(bob.status(), "diverged");
-    bob.ok(&["sync", "pull", "--merge"]);
+    let told = bob.ok(&["sync", "pull", "--merge"]);
+    assert!(told.contains("The remote has all of it already") && !told.contains("Push"), "{told}");
     assert_eq!((bob.status().as_str(), bob.books()), ("equal", alice.books()));
 }
 

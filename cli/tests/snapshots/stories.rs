@@ -173,12 +173,12 @@ fn json_has_the_documented_shape() {
     let status = bob.json(&["sync", "status", "--json"]);
     assert_eq!(keys(&status), "diverged foreign local mergeable project remote remote_path status unfinished why");
     assert_eq!(keys(&status["local"]), "db_bytes db_hash generation last_synced_at machine path schema_version");
-    let meta = "db_bytes db_hash format generation history last_synced_at machine project schema_version";
+    let meta = "db_bytes db_hash format generation history last_synced_at machine project schema_name schema_version";
     assert_eq!(keys(&status["remote"]), meta);
     assert_eq!(keys(&alice.remote_meta()), meta);
     alice.write("Persuasion");
     let result = "action backup before changed db_bytes db_hash dry_run forced generation kept last_synced_at local_path \
-                  machine merged remote_path";
+                  machine merged remote_path unpushed";
     let push = alice.json(&["sync", "push", "--json"]);
     assert_eq!((keys(&push), &push["action"], &push["generation"]), (result.to_owned(), &json!("push"), &json!(2)));
     let pull = bob.json(&["sync", "pull", "--json"]);
