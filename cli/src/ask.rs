@@ -13,14 +13,13 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::Remote;
+use crate::{Remote, trust};
 
 /// How long a question may take from the first packet to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -174,20 +173,9 @@ async fn ask(remote: &Remote, route: &str, token: &str) -> Result<Answer, String
         return exchange(stream, request).await;
     }
     let name = ServerName::try_from(bare).map_err(|error| error.to_string())?;
-    let secure = TlsConnector::from(Arc::new(trust()?)).connect(name, stream).await;
-    exchange(secure.map_err(|error| error.to_string())?, request).await
-}
-
-/// Whom the system trusts.
-fn trust() -> Result<ClientConfig, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Among a system's certificates there may be some that nobody can read.
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err("this system has no certificates of authorities to trust".to_owned());
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    let secure = TlsConnector::from(Arc::new(trust::config()?)).connect(name, stream).await;
+    let failed = |error: std::io::Error| trust::distrust(&error).unwrap_or_else(|| error.to_string());
+    exchange(secure.map_err(failed)?, request).await
 }
 
 async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Answer, String>

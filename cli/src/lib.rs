@@ -31,6 +31,7 @@ mod show;
 mod snapshots;
 mod socket;
 pub mod sync;
+mod trust;
 
 pub use client::{Client, ClientSettings};
 pub use command::run;

@@ -2,6 +2,7 @@
 //!
 //! Where in the flow: between the network and the driver. Never looks into a frame.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -14,7 +15,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+
+use crate::trust;
 
 /// The close code of a connection that ended without one.
 const ABNORMAL: u16 = 1006;
@@ -88,11 +91,14 @@ async fn open(address: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>
     request.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, protocol);
     let config =
         WebSocketConfig::default().max_message_size(Some(MAX_FRAME_BYTES)).max_frame_size(Some(MAX_FRAME_BYTES));
-    // The last argument turns Nagle's algorithm off: an unset TCP_NODELAY costs 40 ms a change.
-    let dialled = timeout(CONNECT_LIMIT, connect_async_with_config(request, Some(config), true)).await;
+    let is_secure = request.uri().scheme_str() == Some("wss");
+    let connector = if is_secure { Some(Connector::Rustls(Arc::new(trust::config()?))) } else { None };
+    // `true` turns Nagle's algorithm off: an unset TCP_NODELAY costs 40 ms a change.
+    let dialling = connect_async_tls_with_config(request, Some(config), true, connector);
+    let dialled = timeout(CONNECT_LIMIT, dialling).await;
     match dialled {
         Err(_) => Err("no connection within the limit".to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(trust::distrust(&error).unwrap_or_else(|| error.to_string())),
         Ok(Ok((stream, _))) => Ok(stream),
     }
 }

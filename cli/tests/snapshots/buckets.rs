@@ -1,5 +1,6 @@
 //! Snapshots in a bucket: what a storage does and does not do, and that nothing is lost by it.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,6 +10,7 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::fixture::{Kind, Machine, World, names, said};
+use crate::relay::Relay;
 use crate::storage::{ADDRESS, Fate, Storage};
 
 /// More than some parts of 8 MiB.
@@ -344,4 +346,32 @@ fn the_doctor_says_what_a_bucket_holds_and_when_it_is_out_of_reach() {
     assert!(level == "problem" && says.contains("there is no bucket"), "{level}: {says}");
     let (level, says) = finding(&alice.named(ADDRESS, "endpoint = 'http://127.0.0.1:1'\nallow_http = true"));
     assert!(level == "warning" && says.contains("can't be reached"), "{level}: {says}");
+}
+
+#[test]
+fn a_storage_behind_tls_is_believed_where_its_authority_is() {
+    let world = world();
+    let (authority, other) = (world.folder.path().join("authority.pem"), world.folder.path().join("other.pem"));
+    let upstream = storage(&world).endpoint.replace("http://", "");
+    let relay = Relay::start(&upstream, "127.0.0.1", &authority);
+    // Another authority of the same name.
+    let _another = Relay::start("127.0.0.1:9", "127.0.0.1", &other);
+    let keys = format!("endpoint = 'https://{}'", relay.address);
+    let (alice, bob) = (world.machine("alice").named(ADDRESS, &keys), world.machine("bob").named(ADDRESS, &keys));
+    alice.write("Emma");
+    let run = |machine: &Machine, authority: &Path, words: &[&str]| {
+        let output = machine.command(words).env("SSL_CERT_FILE", authority).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    for words in [&["sync", "push"], &["sync", "status"]] {
+        let (code, told) = run(&alice, &other, words);
+        assert_eq!(code, Some(4), "{told}");
+        assert!(told.contains("an authority that this machine does not trust"), "{told}");
+    }
+    assert!(!world.remote().exists(), "nothing was stored");
+    for (machine, words) in [(&alice, &["sync", "push"]), (&bob, &["sync", "pull"])] {
+        let (code, told) = run(machine, &authority, words);
+        assert_eq!(code, Some(0), "{told}");
+    }
+    assert_eq!(bob.books(), ["Emma"]);
 }

@@ -13,5 +13,7 @@ mod kills;
 mod merges;
 mod packing;
 mod refusals;
+#[path = "../tools/relay.rs"]
+mod relay;
 mod storage;
 mod stories;

@@ -12,5 +12,7 @@ mod live;
 mod manual;
 mod migrations;
 mod output;
+mod relay;
 mod schemas;
 mod serve;
+mod tls;

@@ -9,6 +9,7 @@ use object_store::client::HttpError;
 
 use super::place::S3Place;
 use crate::sync::SyncError;
+use crate::trust;
 
 /// How much of a storage's own words is told, in bytes.
 const MAX_TOLD_BYTES: usize = 300;
@@ -49,6 +50,9 @@ fn is_unreachable(error: &Error) -> bool {
 
 /// What the storage says, in a line: its own code and sentence where it answered, else what the network said last.
 pub(super) fn told(error: &Error) -> String {
+    if let Some(distrust) = trust::distrust(error) {
+        return distrust;
+    }
     let text = error.to_string();
     let between = |tag: &str| {
         let (_, rest) = text.split_once(&format!("<{tag}>"))?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, RetryConfig};
 use thiserror::Error;
+
+use crate::trust;
 
 /// How long a connection is tried for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,9 +95,10 @@ impl S3Place {
         let allow_http =
             self.allow_http || said(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)).as_deref() == Some("true");
         let endpoint = said(AmazonS3ConfigKey::S3Endpoint).or_else(|| said(AmazonS3ConfigKey::Endpoint));
+        let mut has_tls = true;
         match endpoint.as_deref().map(|endpoint| endpoint.split_once("://").map_or("", |(scheme, _)| scheme)) {
             None | Some("https") => {}
-            Some("http") if allow_http => {}
+            Some("http") if allow_http => has_tls = false,
             Some("http") => {
                 return Err(
                     "its endpoint is without TLS; use https://, or say `allow_http = true` for a network of your own"
@@ -104,10 +107,18 @@ impl S3Place {
             }
             Some(_) => return Err("its endpoint is no address; use https://HOST".to_owned()),
         }
-        let options = ClientOptions::new()
+        let mut options = ClientOptions::new()
             .with_allow_http(allow_http)
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_timeout(REQUEST_TIMEOUT);
+        if has_tls {
+            // The same authorities as of a server, and no others.
+            options = options.with_no_system_certificates(true);
+            for authority in trust::authorities()? {
+                let authority = Certificate::from_der(&authority).map_err(|error| error.to_string())?;
+                options = options.with_root_certificate(authority);
+            }
+        }
         let retry = RetryConfig {
             backoff: BackoffConfig { max_backoff: RETRY_PAUSE, ..BackoffConfig::default() },
             max_retries: RETRIES,
