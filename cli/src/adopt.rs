@@ -188,8 +188,9 @@ fn carry_out(
     durable::write(&places.schema, schema.text().as_bytes())
         .map_err(|source| AdoptError::File { path: places.schema.clone(), source })?;
     crash::point(Point::Described);
-    let order = Swap { ready: &places.part, target: &places.file, kept: &places.kept, expected: Some(&present) };
-    if let Err(error) = swap(&order, &mut watch) {
+    let (ready, target, kept) = (&*places.part, &*places.file, &*places.kept);
+    let order = Swap { ready, target, watched: None, kept, expected: Some(&present) };
+    if let Err(error) = swap(order, &mut watch) {
         // As long as the copy has a name of its own the file is the old one, and what is new beside it is of no use.
         for path in made.into_iter().filter(|_| places.part.exists()) {
             // The schema's file is the same that the next adopt would write, the other a second name of the file.

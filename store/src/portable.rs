@@ -35,7 +35,7 @@ use crate::tables::tables;
 pub use fit::{Fit, fit};
 pub use inspect::{ClientSide, Counted, Inspected, damage, inspect, outline, schema, versions};
 pub use merge::{Merge, Merged, merge};
-pub use swap::{Swap, swap};
+pub use swap::{Swap, Watched, swap};
 pub use take::{Take, Taken, take};
 
 /// How long another process's transaction is waited for, before the database counts as busy.

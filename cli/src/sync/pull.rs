@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use greenlight_store::portable::{Event, Fit, Found, Head, Merge, Present, Swap, examine, fit, merge, swap};
+use greenlight_store::portable::{Event, Fit, Found, Head, Merge, Present, Swap, Watched, examine, fit, merge, swap};
 use greenlight_store::{Location, Options};
 
 use super::judge::{Known, Relation};
@@ -128,6 +128,9 @@ fn carry_out(
     let mut options =
         Options::system(Location::Memory, wall_ms).map_err(|error| SyncError::System(error.to_string()))?;
     let (mark, present) = (random()?, config.local_db.as_path());
+    // Tables that are this machine's alone are copied next, and what is written there moves nothing that is compared.
+    let is_replica = matches!(known.present, Some(Present::Replica { .. }));
+    let watched = if is_replica { Watched::begin(present).map_err(local)? } else { None };
     let (ready, head, unpushed): (&Path, Head, bool) = if known.relation == Relation::Diverged && how.merge {
         let order = Merge { present, snapshot: part, merged: &parts.merged, mark, options };
         let merged = merge(order, &mut watch).map_err(local)?;
@@ -149,8 +152,8 @@ fn carry_out(
     spare_kept_work(config, how.force && known.relation != Relation::Behind)?;
     let kept = config.local_db.with_added_extension(KEPT);
     let expected = if how.force { None } else { known.present.as_ref() };
-    let order = Swap { ready, target: &config.local_db, kept: &kept, expected };
-    let was_there = swap(&order, &mut watch).map_err(local)?;
+    let order = Swap { ready, target: &config.local_db, watched, kept: &kept, expected };
+    let was_there = swap(order, &mut watch).map_err(local)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);
     Ok(Placed { kept: was_there.then(|| kept.display().to_string()), unpushed })

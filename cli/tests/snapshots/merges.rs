@@ -1,6 +1,8 @@
 //! Both sides have moved, and both sides' changes are kept.
 
+use greenlight_cli::sync::{self, How, Packing, Place, Stage, SyncConfig, SyncError};
 use greenlight_core::replica::ClientStore;
+use greenlight_store::portable::PortableError;
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use proptest::prelude::*;
 use serde_json::json;
@@ -314,4 +316,37 @@ proptest! {
     fn machines_that_merge_by_a_folder_come_to_hold_the_same(acts in prop::collection::vec(act(), 4..24)) {
         converge(&acts)?;
     }
+}
+
+#[test]
+fn what_is_written_beside_the_schema_while_a_merge_is_at_work_stops_it() {
+    let world = World::new(true);
+    let (_, bob) = diverged(&world);
+    let note = |sql: &str| rusqlite::Connection::open(bob.db()).unwrap().execute_batch(sql).unwrap();
+    note("CREATE TABLE note (text)");
+    let config = SyncConfig {
+        local_db: bob.db(),
+        local_meta: bob.home.join("sync-meta.json"),
+        lock: bob.home.join("sync.lock"),
+        remote: Place::Folder(world.remote()),
+        packing: Packing::default(),
+        project: "default".to_owned(),
+        max_schema: None,
+    };
+    let merge = How { merge: true, ..How::default() };
+    let mut written = false;
+    let stopped = sync::pull(&config, merge, &mut |stage, _, _| {
+        // The copy is made, and what is written now is not in it.
+        if stage == Stage::Merging && !written {
+            written = true;
+            note("INSERT INTO note VALUES ('meanwhile')");
+        }
+    });
+    assert!(matches!(&stopped, Err(SyncError::Local { source: PortableError::Moved, .. })), "{stopped:?}");
+    assert_eq!(bob.books(), ["Emma", "Sanditon"]);
+    bob.ok(&["sync", "pull", "--merge"]);
+    assert_eq!(bob.books(), ["Emma", "Persuasion", "Sanditon"]);
+    let conn = rusqlite::Connection::open(bob.db()).unwrap();
+    let kept: String = conn.query_row("SELECT text FROM note", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "meanwhile");
 }

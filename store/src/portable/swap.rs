@@ -18,13 +18,52 @@ const ASIDE: &str = ".aside";
 /// Logs without a database that are kept under that name, each with a number.
 const ASIDE_LIMIT: u32 = 100;
 
+/// A database that is about to be replaced, from before anything of it was copied: whether anybody has written to it
+/// since. What shows movement tells nothing of tables that are this machine's alone.
+#[derive(Debug)]
+pub struct Watched {
+    conn: Connection,
+    version: i64,
+}
+
+impl Watched {
+    /// Watches a database; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`PortableError`].
+    pub fn begin(target: &Path) -> Result<Option<Self>, PortableError> {
+        match std::fs::symlink_metadata(target) {
+            Ok(entry) if entry.is_file() => {}
+            Ok(_) => return Err(PortableError::NotAFile),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(backup::fault_of(error).into()),
+        }
+        let conn = open(target)?;
+        let version = data_version(&conn)?;
+        Ok(Some(Self { conn, version }))
+    }
+}
+
+fn open(target: &Path) -> Result<Connection, PortableError> {
+    let conn = Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.busy_timeout(BUSY_LIMIT)?;
+    Ok(conn)
+}
+
+/// A number that changes when another connection commits.
+fn data_version(conn: &Connection) -> Result<i64, PortableError> {
+    Ok(conn.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+}
+
 /// What takes whose place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Swap<'a> {
     /// The file that is ready, on disk, in the folder of the database.
     pub ready: &'a Path,
     /// The database; need not be there.
     pub target: &'a Path,
+    /// The present one, which nobody else may have written to since; `None` where `expected` tells enough.
+    pub watched: Option<Watched>,
     /// The name that the present one keeps; what has it already is replaced, once the new one is in place.
     pub kept: &'a Path,
     /// What the present one is, as far as the caller knows; `None` where it does not matter.
@@ -35,8 +74,7 @@ pub struct Swap<'a> {
 ///
 /// # Errors
 /// [`PortableError`]; the database is as it was.
-pub fn swap(order: &Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
-    let folder = order.target.parent().unwrap_or(Path::new(""));
+pub fn swap(mut order: Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
     let is_there = match std::fs::symlink_metadata(order.target) {
         Ok(entry) if entry.is_file() => true,
         Ok(_) => return Err(PortableError::NotAFile),
@@ -46,18 +84,17 @@ pub fn swap(order: &Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
     if !is_there {
         set_logs_aside(order.target)?;
         std::fs::rename(order.ready, order.target).map_err(backup::fault_of)?;
-        tell_placed(folder, watch)?;
+        tell_placed(folder_of(order.target), watch)?;
         return Ok(false);
     }
-    // One file without a log, which nobody has open: switching the log off needs the database for oneself.
-    let conn = Connection::open_with_flags(order.target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    conn.busy_timeout(BUSY_LIMIT)?;
+    let (conn, seen) = match order.watched.take() {
+        Some(watched) => (watched.conn, Some(watched.version)),
+        None => (open(order.target)?, None),
+    };
     let mode = |mode: &str| conn.query_row(mode, [], |row| row.get::<_, String>(0));
     let had_log = mode("PRAGMA journal_mode")? == "wal";
-    if mode("PRAGMA journal_mode = DELETE")? != "delete" {
-        return Err(PortableError::Busy);
-    }
-    let placed = replace(order, &conn, folder, watch);
+    let seen = if had_log { fold_in(&conn, seen)? } else { seen.map_or_else(|| data_version(&conn), Ok)? };
+    let placed = replace(&order, &conn, seen, watch);
     if placed.is_err() && had_log {
         // The database is to be as it was; one that can't have its log back works without.
         drop(conn.execute_batch("ROLLBACK"));
@@ -66,14 +103,35 @@ pub fn swap(order: &Swap<'_>, watch: Watch<'_>) -> Result<bool, PortableError> {
     placed.map(|()| true)
 }
 
-fn replace(order: &Swap<'_>, conn: &Connection, folder: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
-    let version = || conn.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
-    let before = version()?;
+/// Makes one file of a database with a log, which nobody else has open: switching the log off needs the database for
+/// oneself. That changes what is seen of it, so nobody else gets in between the two. Gives what is to be seen from now on.
+fn fold_in(conn: &Connection, seen: Option<i64>) -> Result<i64, PortableError> {
+    let mode = |mode: &str| conn.query_row(mode, [], |row| row.get::<_, String>(0));
+    mode("PRAGMA locking_mode = EXCLUSIVE")?;
+    conn.execute_batch("BEGIN EXCLUSIVE")?;
+    let now = data_version(conn)?;
+    conn.execute_batch("ROLLBACK")?;
+    if seen.is_some_and(|seen| seen != now) {
+        return Err(PortableError::Moved);
+    }
+    if mode("PRAGMA journal_mode = DELETE")? != "delete" {
+        return Err(PortableError::Busy);
+    }
+    let now = data_version(conn)?;
+    // Let go of, by reading, while the present file gets its second name: should that be a copy, closing it would give up
+    // all locks without SQLite's knowing. Whoever writes meanwhile is noticed.
+    mode("PRAGMA locking_mode = NORMAL")?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(now)
+}
+
+fn replace(order: &Swap<'_>, conn: &Connection, seen: i64, watch: Watch<'_>) -> Result<(), PortableError> {
+    let folder = folder_of(order.target);
     let mut kept = Kept::prepare(order)?;
     // Held until the new file has the name: nobody begins to write into the old one on the way.
     conn.execute_batch("BEGIN EXCLUSIVE")?;
     let is_expected = order.expected.map_or(Ok(true), |expected| present(conn).map(|now| now == *expected))?;
-    if version()? != before || !is_expected || restore::beside(order.target, "-wal").exists() {
+    if data_version(conn)? != seen || !is_expected || restore::beside(order.target, "-wal").exists() {
         return Err(PortableError::Moved);
     }
     kept.give_name(folder)?;
@@ -84,6 +142,10 @@ fn replace(order: &Swap<'_>, conn: &Connection, folder: &Path, watch: Watch<'_>)
     // One that can't be removed takes space, and is gone with the next swap.
     drop(restore::remove(&kept.older));
     Ok(())
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().unwrap_or(Path::new(""))
 }
 
 /// Has the new name on disk.

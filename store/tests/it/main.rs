@@ -25,4 +25,5 @@ mod restores;
 mod round_trip;
 mod schemas;
 mod statements;
+mod swaps;
 mod takeovers;
