@@ -71,7 +71,8 @@ impl Session {
     fn types(&mut self, who: &'static str, typed: &str) {
         let output = self.command(who, typed).output().unwrap();
         self.lines.push(Line::Typed(who, typed.to_owned()));
-        let text = [output.stdout, output.stderr].concat();
+        // What is said on the way comes before the answer.
+        let text = [output.stderr, output.stdout].concat();
         // On a terminal the states of a sync are drawn over each other and are gone at its end.
         for line in String::from_utf8(text).unwrap().lines().filter(|line| !line.contains("Remote DB")) {
             self.says(line);
