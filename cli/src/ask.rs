@@ -193,3 +193,33 @@ where
     driving.abort();
     Ok(Answer { status, date, body: body.to_bytes() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_not_waited_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = Remote::parse(&format!("ws://{}/shop", listener.local_addr().unwrap())).unwrap();
+        let asked = timeout(LIMIT * 3, database(&remote, "")).await;
+        let (asked, _) = asked.expect("it gives up before");
+        assert!(matches!(&asked, Asked::Unreachable(why) if why == "no answer within 10 s"), "{asked:?}");
+    }
+
+    #[test]
+    fn what_a_server_says_of_an_error_is_one_line_that_ends() {
+        let answer = |body: &str| Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            date: None,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        };
+        let said = |text: &str| sentence(&answer(&format!(r#"{{"error": {{"sentence": "{text}"}}}}"#)));
+        assert_eq!(said("the disk is full"), "the disk is full");
+        assert_eq!(said(r"red\u001b[31m\nand more"), "red [31m and more");
+        assert_eq!(said(&"é".repeat(MAX_SENTENCE_BYTES)), "é".repeat(MAX_SENTENCE_BYTES / 2));
+        for body in ["", "5", "<html>", r#"{"error": {"sentence": 5}}"#, r#"{"error": "no"}"#] {
+            assert_eq!(sentence(&answer(body)), "it answers 503", "{body}");
+        }
+    }
+}

@@ -78,6 +78,14 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ClientError> {
     runtime.map_err(|error| ClientError::System(error.to_string()))
 }
 
+/// Puts questions to a server. A name that is still being looked up when their time is over is not waited for.
+pub(crate) fn ask<T>(questions: impl Future<Output = T>) -> Result<T, ClientError> {
+    let runtime = runtime()?;
+    let answers = runtime.block_on(questions);
+    runtime.shutdown_background();
+    Ok(answers)
+}
+
 /// What is left to do.
 enum Next {
     Ended(ExitCode),
@@ -111,7 +119,7 @@ fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
         }
         Ended::Ask(sides) => {
             let (home, remote, token) = *sides;
-            Next::Ended(runtime()?.block_on(crate::live::status(&home, &remote, &token, arguments.json))?)
+            Next::Ended(ask(crate::live::status(&home, &remote, &token, arguments.json))??)
         }
     })
 }
@@ -304,5 +312,22 @@ fn explain(status: &Status) -> String {
             format!("{sentence} ({detail})")
         }
         _ => sentence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_does_not_wait_for_what_it_has_given_up() {
+        let (over, wait) = std::sync::mpsc::channel::<()>();
+        let answer = ask(async {
+            // As a name that is being looked up.
+            tokio::task::spawn_blocking(move || wait.recv_timeout(Duration::from_secs(10)));
+            5
+        });
+        assert_eq!(answer.unwrap(), 5);
+        over.send(()).expect("it is still being looked up");
     }
 }

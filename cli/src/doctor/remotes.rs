@@ -124,7 +124,7 @@ fn bucket(check: &str, place: &S3Place, findings: &mut Findings) {
 
 fn server(check: &str, remote: &Remote, token: &Token, asking: &mut Asking<'_>, findings: &mut Findings) {
     let shown = remote.shown();
-    let asked = token.read().and_then(|token| Ok(command::runtime()?.block_on(ask::database(remote, &token))));
+    let asked = token.read().and_then(|token| command::ask(ask::database(remote, &token)));
     let (asked, date) = match asked {
         Ok(answer) => answer,
         Err(error) => return findings.problem(check, error.to_string(), "mend that first"),

@@ -2,6 +2,9 @@
 //!
 //! Where in the flow: the real program against a real server, and against none.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use crate::fixture::{DEADLINE, Home, home, said, tree};
 
 fn status(home: &Home, code: i32) -> (String, u64) {
@@ -107,4 +110,60 @@ fn a_server_with_a_newer_schema_is_not_incompatible() {
     assert_ne!(told.status.code(), Some(3), "{}", said(&told));
     assert!(said(&told).contains("and the server's `shop 2`"), "{}", said(&told));
     alice.ok(&["sync", "now"]);
+}
+
+/// A server that answers `/health` well and everything else with this body, which may have no end; its address, for as
+/// long as the test runs.
+fn impostor(body: impl Iterator<Item = Vec<u8>> + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("ws://{}/shop", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+            let is_health = request.next().unwrap().unwrap().contains("/health");
+            request.find(|line| line.as_ref().unwrap().is_empty());
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
+            // Whoever has read enough goes away.
+            let _ = body.clone().take_while(|_| !is_health).try_for_each(|piece| stream.write_all(&piece));
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_no_server_of_ours_gives_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let alice = home(folder.path(), "alice").with_remote("ws://127.0.0.1:9/shop");
+    let meta = |name: &str, tables: &str| {
+        let id = "0".repeat(32);
+        let names = format!(r#""schema_name": "{name}", "schema_version": 2, "schema_digest": "{id}""#);
+        format!(r#"{{"site_id": "{id}", "epoch": "0", {names}, "tables": {tables}, "head": 1}}"#)
+    };
+    let table = |name: &str| format!(r#"{{"name": "{name}", "key": ["id"], "columns": []}}"#);
+    let many: Vec<_> = (0..513).map(|number| table(&format!("t{number:03}"))).collect();
+    let cases = [
+        (meta("shop", &format!("[{}]", many.join(","))), "its `tables` can't be"),
+        (meta("shop", &format!("[{}, {}]", table("b"), table("a"))), "its `tables` can't be"),
+        (meta("shop", &format!("[{}]", table(&"b".repeat(129)))), "its `tables` can't be"),
+        (meta(&"b".repeat(129), "[]"), "its `schema_name` can't be"),
+        (meta("shop", "[]").replace("00000000", "x"), "its `site_id` can't be"),
+        (meta("shop", "5"), "something else than a Greenlight server"),
+        (meta("shop", "[]").replace("head", "foot"), "something else than a Greenlight server"),
+    ];
+    let status = |body: &str, code| {
+        let address = impostor(std::iter::once(body.as_bytes().to_vec()));
+        alice.ends(&["sync", "status", "--remote", &address], code)
+    };
+    for (body, says) in cases {
+        let said = status(&body, 4);
+        assert!(said.contains(says), "{said}");
+    }
+    // What it names is told, and nothing that writes on the terminal.
+    let said = status(&meta(r"sh\u001b[2Jop", "[]"), 3);
+    assert!(said.contains("`sh [2Jop`"), "{said}");
+    // An answer without an end is not read to it.
+    let endless = impostor(std::iter::once(b"{\"site_id\": \"".to_vec()).chain(std::iter::repeat(vec![b'0'; 65_536])));
+    let said = alice.ends(&["sync", "status", "--remote", &endless], 4);
+    assert!(said.contains("length limit"), "{said}");
 }
