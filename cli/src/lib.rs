@@ -24,6 +24,7 @@ pub mod manual;
 mod misfit;
 mod output;
 mod remote;
+mod room;
 mod schema;
 pub mod serve;
 mod setup;

@@ -31,6 +31,8 @@ use std::path::{Path, PathBuf};
 
 use greenlight_store::portable;
 
+use crate::room;
+
 pub use self::error::SyncError;
 pub use self::folder::FolderRemote;
 pub use self::judge::Relation;
@@ -253,6 +255,24 @@ fn look(db: &Path) -> Result<portable::Present, SyncError> {
 /// A random number for marks and histories.
 fn random() -> Result<u64, SyncError> {
     getrandom::u64().map_err(|error| SyncError::System(error.to_string()))
+}
+
+/// The folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file's length in bytes; 0 where none is told.
+fn length(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |facts| facts.len())
+}
+
+/// Whether a folder that is there has room for so many bytes, as far as the system tells.
+fn has_room(folder: &Path, needed: u64) -> Result<(), SyncError> {
+    match room::free(folder) {
+        Some(free) if free < needed => Err(SyncError::NoRoom { folder: folder.to_owned(), needed, free }),
+        _ => Ok(()),
+    }
 }
 
 /// Files beside the database.

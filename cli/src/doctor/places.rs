@@ -10,6 +10,7 @@ use indicatif::HumanBytes;
 
 use super::Findings;
 use crate::home::{Home, HomeFlags};
+use crate::room;
 
 /// With less room than this nothing can be relied on, in bytes.
 const ROOM_NEEDED: u64 = 16 * 1024 * 1024;
@@ -170,7 +171,7 @@ fn is_seen_by_others(_: &std::fs::Metadata) -> bool {
 fn room(home: &Home, findings: &mut Findings) {
     let folder = if home.folder.is_dir() { home.folder.clone() } else { nearest(&home.folder) };
     let needed = std::fs::metadata(&home.db).map_or(0, |facts| facts.len().saturating_mul(ROOM_DATABASES));
-    match free(&folder) {
+    match room::free(&folder) {
         None => findings.ok("room", "this system does not tell how much is free"),
         Some(free) if free < ROOM_NEEDED => {
             let says = format!("only {} are free at {}", HumanBytes(free), folder.display());
@@ -182,17 +183,6 @@ fn room(home: &Home, findings: &mut Findings) {
         }
         Some(free) => findings.ok("room", format!("{} are free", HumanBytes(free))),
     }
-}
-
-#[cfg(unix)]
-fn free(folder: &Path) -> Option<u64> {
-    let facts = rustix::fs::statvfs(folder).ok()?;
-    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free(_: &Path) -> Option<u64> {
-    None
 }
 
 fn logs(home: &Home, findings: &mut Findings) {

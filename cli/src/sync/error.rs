@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use greenlight_store::portable::PortableError;
+use indicatif::HumanBytes;
 use thiserror::Error;
 
 use super::kept::KEPT;
@@ -57,6 +58,21 @@ pub enum SyncError {
         remote: String,
         /// The one that was pushed first, where that can be told.
         oldest: Option<String>,
+    },
+    /// What is to be written would not fit.
+    #[error(
+        "{} has {} free, and this needs {} there. Nothing was changed: make room, and try again",
+        folder.display(),
+        HumanBytes(*free),
+        HumanBytes(*needed)
+    )]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// How many bytes, at least.
+        needed: u64,
+        /// How many there are.
+        free: u64,
     },
     /// A file that is not a push's or a pull's has the name of one.
     #[error("{} is there already, and no push or pull made it: move it away. Nothing was changed", .0.display())]

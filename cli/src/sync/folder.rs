@@ -15,7 +15,7 @@ use super::kept::{self, Found, KEPT_PART, Slot};
 use super::meta::{self, META, Meta, NAMES};
 use super::report::{Progress, Stage};
 use super::turn::Turn;
-use super::{Replacement, SnapshotRemote, SyncError};
+use super::{Replacement, SnapshotRemote, SyncError, has_room};
 use crate::crash::{self, Point};
 use crate::durable::{self, Readers};
 
@@ -237,6 +237,7 @@ impl SnapshotRemote for FolderRemote {
             return Err(SyncError::Raced(self.shown()));
         }
         self.settle(there.as_ref())?;
+        has_room(&self.folder, meta.stored().1)?;
         self.lay_down(file, meta, progress)?;
         crash::point(Point::RemoteNamed);
         // What was kept stays, whatever comes of this: the next one finds it.

@@ -17,7 +17,7 @@ use super::packed::PackedRemote;
 use super::packing::Encryption;
 use super::report::{self, Progress, Stage, SyncResult};
 use super::{How, KEPT, Parts, SnapshotRemote, SyncConfig, SyncError};
-use super::{claim, know_and_confirm, random, remember, spare_kept_work};
+use super::{claim, folder_of, has_room, know_and_confirm, length, random, remember, spare_kept_work};
 use crate::clock::wall_ms;
 use crate::crash::{self, Point};
 use crate::durable;
@@ -106,6 +106,10 @@ fn carry_out(
     if let Some(folder) = config.local_db.parent() {
         durable::create_folder(folder).map_err(file)?;
     }
+    // What a meta says is believed no further than there is room: a small snapshot may unpack to a large one.
+    let packed = if there.packing() == Default::default() { 0 } else { there.stored().1 };
+    let copied = if known.relation == Relation::Diverged && how.merge { length(&config.local_db) } else { 0 };
+    has_room(folder_of(&config.local_db), there.db_bytes.saturating_add(packed).saturating_add(copied))?;
     remote.fetch(there, part, progress)?;
     if known.present.is_some() {
         // Whoever may not read what is here may not read what takes its place.

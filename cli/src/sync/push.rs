@@ -13,7 +13,7 @@ use super::meta::{FORMAT, Meta};
 use super::packed::PackedRemote;
 use super::report::{self, Progress, Stage, SyncResult};
 use super::{BACKUP, How, Parts, Replacement, SnapshotRemote, SyncConfig, SyncError};
-use super::{claim, know_and_confirm, random, remember};
+use super::{claim, folder_of, has_room, know_and_confirm, length, random, remember};
 use crate::crash::{self, Point};
 
 pub(super) fn run(
@@ -112,6 +112,7 @@ fn carry_out(
     parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<(Meta, Option<String>), SyncError> {
+    has_room(folder_of(&config.local_db), length(&config.local_db))?;
     let order = Take { source: &config.local_db, backup: &parts.backup, part: &parts.taken, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),

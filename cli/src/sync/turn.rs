@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(120);
 const RENEW: Duration = Duration::from_secs(20);
 /// The lock's name in the folder.
 const NAME: &str = "sync.lock";
+/// How many letters and digits follow it in the names of files for a moment.
+const REST_LETTERS: usize = 16;
 
 /// What is in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,7 @@ impl Turn {
                         drop(std::fs::remove_file(&path));
                         return Err(failed(source));
                     }
+                    clear_rests(folder, &path);
                     return Ok(Self::renewed(path, token, file, bytes));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => take_away_stale(folder, &path, shown)?,
@@ -134,21 +137,48 @@ fn take_away_stale(folder: &Path, path: &Path, shown: &str) -> Result<(), SyncEr
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         renamed => renamed.map_err(failed)?,
     }
-    if read(&aside).map_err(failed)? != text {
+    let found = match read(&aside) {
+        // As old as it is, who has the turn meanwhile has removed it.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed)?,
+    };
+    if found != text {
         // Somebody else was faster, and this is the new one's. Its holder looks before the step that decides.
         std::fs::rename(&aside, path).map_err(failed)?;
         return Err(SyncError::Raced(shown.to_owned()));
     }
-    std::fs::remove_file(&aside).map_err(failed)
+    match std::fs::remove_file(&aside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(failed),
+    }
 }
 
-/// How long ago it was written, by the clock of the file system: a file is made to ask it. A time that lies ahead
-/// counts by how far it does, since nobody who renews it writes such a one.
+/// How long ago it was written, by the clock of the file system: a file is made to ask it.
 fn age(folder: &Path, path: &Path) -> io::Result<Duration> {
-    let probe = tempfile::NamedTempFile::new_in(folder)?;
-    let now = probe.as_file().metadata()?.modified()?;
-    let written = std::fs::metadata(path)?.modified()?;
+    let probe = tempfile::Builder::new().prefix(&format!("{NAME}.")).rand_bytes(REST_LETTERS).tempfile_in(folder)?;
+    age_at(probe.as_file().metadata()?.modified()?, path)
+}
+
+/// A time that lies ahead counts by how far it does, since nobody who renews a lock writes such a one.
+fn age_at(now: SystemTime, path: &Path) -> io::Result<Duration> {
+    let written = std::fs::symlink_metadata(path)?.modified()?;
     Ok(now.duration_since(written).unwrap_or_else(|ahead| ahead.duration()))
+}
+
+/// Removes what others left who died while they looked at a lock or took it away. The caller has just made its own, which
+/// tells the time. What can't be removed is so by the next push.
+fn clear_rests(folder: &Path, lock: &Path) {
+    let is_rest = |name: &str| {
+        let letters = name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('.'));
+        letters.is_some_and(|it| it.len() == REST_LETTERS && it.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    };
+    let Ok(now) = std::fs::metadata(lock).and_then(|facts| facts.modified()) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_old = || age_at(now, &entry.path()).is_ok_and(|age| age >= LIFETIME);
+        if entry.file_name().to_str().is_some_and(is_rest) && is_old() {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
 }
 
 fn read(path: &Path) -> io::Result<Option<Text>> {
@@ -178,8 +208,6 @@ fn lives(_: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     fn locked(folder: &Path) -> bool {
@@ -256,6 +284,25 @@ mod tests {
         text.holder.pid = i32::MAX as u32;
         write(folder.path(), &text);
         assert!(Turn::take(folder.path(), "it").unwrap().is_held());
+    }
+
+    #[test]
+    fn what_others_left_who_died_goes_once_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, age: Duration| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        };
+        let old = LIFETIME + Duration::from_secs(30);
+        put("sync.lock.0123456789abcdef", old);
+        put("sync.lock.fedcba9876543210", LIFETIME - Duration::from_secs(30));
+        put("sync.lock.mine", old);
+        put("0123456789abcdef", old);
+        drop(Turn::take(folder.path(), "it").unwrap());
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        assert_eq!(names, ["0123456789abcdef", "sync.lock.fedcba9876543210", "sync.lock.mine"]);
     }
 
     #[test]

@@ -24,10 +24,16 @@ fn limited(machine: &Machine, words: &[&str], kibibytes: u64) -> Output {
 /// Runs with a file system of its own in the remote's place, which holds what is there and has so many kibibytes in all;
 /// what is left there is in `after` then.
 fn in_small_remote(machine: &Machine, words: &[&str], kibibytes: u64) -> Output {
+    in_small(machine, "remote", words, kibibytes)
+}
+
+/// The same in a folder's place.
+fn in_small(machine: &Machine, folder: &str, words: &[&str], kibibytes: u64) -> Output {
     let command = machine.command(&[]);
     let script = format!(
-        "mkdir saved && cp -a remote/. saved && mount -t tmpfs -o size={kibibytes}k tmpfs remote && cp -a saved/. remote \
-         && rm -r saved || exit 99; \"$0\" \"$@\"; code=$?; rm -rf after; mkdir after && cp -a remote/. after && exit $code"
+        "mkdir saved && cp -a {folder}/. saved && mount -t tmpfs -o size={kibibytes}k tmpfs {folder} && \
+         cp -a saved/. {folder} && rm -r saved || exit 99; \"$0\" \"$@\"; code=$?; \
+         rm -rf after; mkdir after && cp -a {folder}/. after && exit $code"
     );
     let mut unshare = Command::new("unshare");
     unshare.args(["--map-root-user", "--mount", "bash", "-c", &script]).arg(command.get_program()).args(words);
@@ -38,31 +44,46 @@ fn in_small_remote(machine: &Machine, words: &[&str], kibibytes: u64) -> Output 
     output
 }
 
-fn write_much(machine: &Machine) {
-    for number in 0..50 {
+fn write_many(machine: &Machine, books: usize) {
+    for number in 0..books {
         machine.write(&format!("{number} {}", "x".repeat(20_000)));
     }
+}
+
+fn write_much(machine: &Machine) {
+    write_many(machine, 50);
 }
 
 #[test]
 fn a_full_remote_keeps_what_it_has() {
     each(|world| {
         let (alice, bob) = world.in_step();
-        write_much(&alice);
-        let output = in_small_remote(&alice, &["sync", "push"], 800);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains("No space left"), "{}", said(&output));
+        write_many(&alice, 40);
         let after = world.folder.path().join("after");
-        assert_eq!(names(&after), ["db.sqlite", "sync-meta.json"]);
-        for name in names(&after) {
-            assert_eq!(std::fs::read(after.join(&name)).unwrap(), std::fs::read(world.remote().join(&name)).unwrap());
-        }
-        assert_eq!(alice.status(), "ahead");
+        let fails = |kibibytes, why: &str| {
+            let output = in_small_remote(&alice, &["sync", "push"], kibibytes);
+            assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+            assert!(said(&output).contains(why), "{}", said(&output));
+            assert_eq!(names(&after), ["db.sqlite", "sync-meta.json"]);
+            for name in names(&after) {
+                let there = std::fs::read(world.remote().join(&name)).unwrap();
+                assert!(std::fs::read(after.join(&name)).unwrap() == there, "{name} has changed");
+            }
+            assert_eq!(alice.status(), "ahead");
+            said(&output)
+        };
+        let told = fails(600, "free, and this needs");
+        let kibibytes = |words: &str| -> u64 {
+            let (_, rest) = told.split_once(words).unwrap();
+            rest.split_once(".00 KiB").unwrap().0.trim().parse().unwrap()
+        };
+        // Where the snapshot fits, and not one page more, the meta does not.
+        fails(600 + kibibytes("this needs") - kibibytes(" has "), "No space left");
         // There is room for it where it fits.
         assert!(in_small_remote(&alice, &["sync", "push"], 8_000).status.success());
-        let bigger = Machine { remote: after, ..bob };
+        let bigger = Machine { remote: after.clone(), ..bob };
         bigger.ok(&["sync", "pull"]);
-        assert_eq!(bigger.books().len(), 51);
+        assert_eq!(bigger.books().len(), 41);
     });
 }
 
@@ -83,6 +104,33 @@ fn a_full_home_keeps_what_it_has() {
         bob.ok(&["sync", "pull"]);
         assert_eq!(bob.books().len(), 51);
     });
+}
+
+#[test]
+fn what_does_not_fit_at_home_is_told_before_anything_is_fetched_or_copied() {
+    for kind in [Kind::Folder, Kind::Compressed] {
+        let world = World::with(true, kind);
+        let (alice, bob) = world.in_step();
+        write_much(&alice);
+        // Its own copies fit, and those of a push do not.
+        let output = in_small(&alice, "alice", &["sync", "push"], 2_000);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("free, and this needs"), "{}", said(&output));
+        assert_eq!((alice.remote_meta()["generation"].as_u64(), alice.status()), (Some(1), "ahead".to_owned()));
+        alice.ok(&["sync", "push"]);
+        let output = in_small(&bob, "bob", &["sync", "pull"], 1_000);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("free, and this needs"), "{}", said(&output));
+        assert_eq!((bob.books(), bob.status().as_str()), (vec!["Emma".to_owned()], "behind"));
+        // Believed is what a meta says, not how small it is packed: the first is no more than words.
+        let meta = alice.remote_meta();
+        alice.change_remote_meta(|meta| meta["db_bytes"] = serde_json::json!(1_u64 << 60));
+        bob.fails(&["sync", "pull"], 1, "and this needs 1.00 EiB there");
+        assert!(!names(&bob.home).iter().any(|name| name.contains("part")), "{:?}", names(&bob.home));
+        alice.change_remote_meta(|now| *now = meta);
+        bob.ok(&["sync", "pull"]);
+        assert_eq!(bob.books().len(), 51);
+    }
 }
 
 /// Runs as nobody. The folders up to it are opened, as a person's are.

@@ -198,6 +198,28 @@ fn where_the_snapshot_is_missing_there_is_nothing_to_keep_and_what_is_left_of_on
 }
 
 #[test]
+fn what_a_push_left_that_died_is_removed_by_the_next() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    let rests = [".sync-meta.json.part", "before-push.part", "sync.lock.0123456789abcdef"];
+    let put = || {
+        std::fs::write(world.remote().join(rests[0]), "{").unwrap();
+        std::fs::create_dir(world.remote().join(rests[1])).unwrap();
+        std::fs::write(world.remote().join(rests[1]).join("db.sqlite"), "half").unwrap();
+        let lock = std::fs::File::create(world.remote().join(rests[2])).unwrap();
+        lock.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(300)).unwrap();
+    };
+    put();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    assert_eq!(world.names(), world.kind.names());
+    put();
+    bob.ok(&["sync", "push", "--force"]);
+    assert_eq!(world.names(), [&["before-push.1"][..], &world.kind.names()].concat());
+    assert_eq!(books(&world.remote().join("before-push.1/db.sqlite")), ["Emma", "Persuasion"]);
+}
+
+#[test]
 fn what_can_have_no_second_name_is_copied() {
     each(|world| {
         let (alice, bob) = world.in_step();
