@@ -145,3 +145,56 @@ pub(super) fn change(file: &Path, db: &Path, change: impl FnOnce(&mut OfDatabase
 fn name_of(db: &Path, file: &Path) -> PathBuf {
     file.parent().and_then(|folder| db.strip_prefix(folder).ok()).unwrap_or(db).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchanged(history: usize, second: usize, remote: &str) -> Exchanged {
+        let meta = Meta {
+            format: FORMAT,
+            history: format!("{history:032x}"),
+            generation: second as u64,
+            db_hash: "0".repeat(64),
+            db_bytes: 1,
+            last_synced_at: format!("2026-01-01T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60),
+            machine: "m".to_owned(),
+            schema_version: 1,
+            project: "p".to_owned(),
+            ancestors: String::new(),
+            payload: None,
+        };
+        Exchanged { meta, remote: remote.to_owned(), head: Head::Plain { content: String::new() }, encrypted: false }
+    }
+
+    #[test]
+    fn the_history_that_was_exchanged_longest_ago_is_forgotten_first() {
+        let mut memory = OfDatabase::default();
+        // The first one is exchanged again at the end, so that the second is the oldest.
+        for second in 0..MAX_HISTORIES {
+            memory.remember(exchanged(second, second, "it"), Way::Complete);
+        }
+        memory.remember(exchanged(0, MAX_HISTORIES, "it"), Way::Complete);
+        assert_eq!(memory.len(), MAX_HISTORIES);
+        memory.remember(exchanged(MAX_HISTORIES, MAX_HISTORIES + 1, "it"), Way::Complete);
+        let is_known = |history: usize| memory.of(&format!("{history:032x}")).last.is_some();
+        assert_eq!(memory.len(), MAX_HISTORIES);
+        assert!(is_known(0) && !is_known(1) && is_known(2) && is_known(MAX_HISTORIES));
+    }
+
+    #[test]
+    fn of_a_place_the_last_exchange_counts_and_an_attempt_does_not() {
+        let mut memory = OfDatabase::default();
+        memory.remember(exchanged(1, 2, "there"), Way::Complete);
+        memory.remember(exchanged(2, 1, "there"), Way::Complete);
+        memory.remember(exchanged(3, 3, "there"), Way::Push);
+        memory.remember(exchanged(4, 4, "elsewhere"), Way::Complete);
+        let generation = |memory: &OfDatabase, place| memory.with_place(place).map(|last| last.meta.generation);
+        assert_eq!(generation(&memory, "there"), Some(2));
+        assert_eq!(generation(&memory, "nowhere"), None);
+        // What is complete is no attempt any more.
+        memory.remember(exchanged(3, 3, "there"), Way::Complete);
+        let known = memory.of(&format!("{:032x}", 3));
+        assert_eq!((generation(&memory, "there"), known.pushing, known.pulling), (Some(3), None, None));
+    }
+}

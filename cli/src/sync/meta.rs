@@ -209,3 +209,46 @@ pub(super) fn read_limited(file: &Path) -> std::io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(history: char, hash: char, ancestors: String) -> Meta {
+        Meta {
+            format: FORMAT,
+            history: String::from(history).repeat(32),
+            generation: 1,
+            db_hash: String::from(hash).repeat(64),
+            db_bytes: 1,
+            last_synced_at: String::new(),
+            machine: String::new(),
+            schema_version: 1,
+            project: String::new(),
+            ancestors,
+            payload: None,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_comes_from_its_ancestors_of_the_same_history() {
+        let first = meta('a', '1', String::new());
+        let second = meta('a', '2', first.as_ancestor());
+        let third = meta('a', '3', second.as_ancestor());
+        assert!(third.comes_from(&second) && third.comes_from(&first) && second.comes_from(&first));
+        assert!(!second.comes_from(&third) && !first.comes_from(&first));
+        assert!(!third.comes_from(&meta('b', '1', String::new())), "a hash of another history says nothing");
+    }
+
+    #[test]
+    fn as_many_ancestors_are_named_as_fit_and_the_last_ones_stay() {
+        let mut last = meta('a', '0', String::new());
+        for number in 0..MAX_ANCESTORS + 2 {
+            let db_hash = format!("{number:016x}{}", "0".repeat(48));
+            last = Meta { db_hash, ancestors: last.as_ancestor(), ..last };
+        }
+        let of = |number: usize| Meta { db_hash: format!("{number:016x}{}", "0".repeat(48)), ..last.clone() };
+        assert_eq!(last.ancestors.split(' ').count(), MAX_ANCESTORS);
+        assert!(last.comes_from(&of(MAX_ANCESTORS)) && last.comes_from(&of(1)) && !last.comes_from(&of(0)));
+    }
+}

@@ -1,5 +1,7 @@
 //! Who has moved is judged so that nothing gets lost unseen: over several remotes, after force, and in copies.
 
+use greenlight_store::{ClientDatabase, Location, Options, Schema};
+
 use crate::fixture::{Machine, World, books, each, names, said};
 
 /// The same machine with another remote.
@@ -90,7 +92,49 @@ fn databases_of_one_home_are_remembered_apart() {
         assert_eq!(alice.status(), "equal");
         alice.write("Persuasion");
         alice.ok(&["sync", "push"]);
+        // The copy lacks what was pushed since, and was never exchanged with that place.
+        let status = alice.json(&["sync", "status", "--db", db, "--json"]);
+        assert_eq!((status["status"].as_str(), status["local"]["generation"].as_u64()), (Some("diverged"), Some(0)));
+        // Nor is a file of the one's a push's of the other's.
+        let (third, bak) = (alice.home.join("third.sqlite"), alice.home.join("third.sqlite.bak"));
+        std::fs::copy(alice.db(), &third).unwrap();
+        std::fs::write(&bak, "mine").unwrap();
+        let (db, remote) = (third.to_str().unwrap(), world.folder.path().join("third"));
+        alice.fails(&["sync", "push", "--db", db, "--remote", remote.to_str().unwrap()], 3, "is there already");
+        assert_eq!(std::fs::read(&bak).unwrap(), b"mine");
     });
+}
+
+#[test]
+fn what_was_given_up_is_no_part_of_what_is_here() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    let other = at(&alice, "other");
+    alice.write("Persuasion");
+    other.ok(&["sync", "push"]);
+    bob.write("Sanditon");
+    bob.ok(&["sync", "push"]);
+    alice.ok(&["sync", "pull", "--force"]);
+    assert_eq!(alice.books(), ["Emma", "Sanditon"]);
+    // What is there has what was given up here, and a push would drop it.
+    assert_eq!(other.status(), "diverged");
+    other.fails(&["sync", "push"], 8, "does not come from what was exchanged last");
+    other.ok(&["sync", "pull", "--merge"]);
+    assert_eq!(other.books(), ["Emma", "Persuasion", "Sanditon"]);
+}
+
+#[test]
+fn another_schema_is_a_movement_though_no_row_has_moved() {
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    let newer = crate::fixture::SCHEMA.replace("shop 1", "shop 2").replace("title TEXT", "title TEXT, year INTEGER");
+    let options = Options::system(Location::File(alice.db()), || 1).unwrap();
+    drop(ClientDatabase::open(options, &Schema::parse(&newer).unwrap()).unwrap());
+    assert_eq!(alice.status(), "ahead");
+    alice.ok(&["sync", "push"]);
+    bob.ok(&["sync", "pull"]);
+    let status = bob.json(&["sync", "status", "--json"]);
+    assert_eq!((status["status"].as_str(), status["local"]["schema_version"].as_u64()), (Some("equal"), Some(2)));
 }
 
 #[test]
