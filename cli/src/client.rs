@@ -9,6 +9,7 @@ use greenlight_core::Status;
 use greenlight_core::client::{ClientConfig, ClientSession, Output};
 use greenlight_core::replica::{ClientStore, perform};
 use greenlight_core::status::describe;
+use greenlight_core::time::Now;
 use greenlight_store::ClientDatabase;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -44,6 +45,7 @@ enum Command {
     Pause,
     Resume,
     Retry,
+    CatchUp(oneshot::Sender<()>),
     Stop(oneshot::Sender<ClientDatabase>),
 }
 
@@ -74,7 +76,17 @@ impl Client {
         let (publish, status) = watch::channel(session.status(clock.now()));
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (events, happened) = mpsc::channel(EVENTS);
-        let driver = Driver { clock, session, database, settings, publish, socket: None, dialled: 0, events };
+        let driver = Driver {
+            clock,
+            session,
+            database,
+            settings,
+            publish,
+            socket: None,
+            dialled: 0,
+            events,
+            waiting: Vec::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("greenlight-client".to_owned())
             .spawn(move || runtime.block_on(driver.run(queue, happened)))
@@ -128,6 +140,17 @@ impl Client {
         self.order(Command::Retry).await
     }
 
+    /// Asks the server how far it is, and waits until all of that is here: everything that it had committed before, own
+    /// changes among it. Without a connection that takes until there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn catch_up(&self) -> Result<(), ClientError> {
+        let (answer, done) = oneshot::channel();
+        self.order(Command::CatchUp(answer)).await?;
+        done.await.map_err(|_| ClientError::Stopped)
+    }
+
     /// Closes the connection and gives the database back.
     ///
     /// # Errors
@@ -155,6 +178,8 @@ struct Driver {
     /// How many sockets were dialled: events of an older one are dropped.
     dialled: u64,
     events: mpsc::Sender<(u64, SocketEvent)>,
+    /// Who waits for what the server had at that moment.
+    waiting: Vec<(Now, oneshot::Sender<()>)>,
 }
 
 impl Driver {
@@ -193,6 +218,12 @@ impl Driver {
                         socket.close(code.number(), reason);
                     }
                 }
+            }
+        }
+        if let Some(caught_up) = self.session.facts().caught_up {
+            for (_, answer) in self.waiting.extract_if(.., |(asked, _)| asked.monotonic_ms <= caught_up.monotonic_ms) {
+                // Whoever asked may have gone.
+                let _ = answer.send(());
             }
         }
         let status = self.session.status(self.clock.now());
@@ -247,6 +278,10 @@ impl Driver {
             Command::Pause => self.session.pause(now),
             Command::Resume => self.session.resume(now),
             Command::Retry => self.session.retry(now),
+            Command::CatchUp(answer) => {
+                self.waiting.push((now, answer));
+                self.session.ask_head(now);
+            }
             // Handled by the loop, which it ends.
             Command::Stop(_) => {}
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use greenlight_core::status::{Reason, Status, StatusState};
 use greenlight_store::portable;
 use greenlight_store::{ClientDatabase, Location, Options, Schema};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::{Address, Chosen};
 use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments, SyncCommand};
@@ -25,9 +25,9 @@ use crate::{Client, ClientError, ClientSettings, Outcome, Remote};
 /// How long a state that needs somebody must last before `sync now` gives up: a first failed try may heal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What was sent becomes part of the server's history, and where it stands there follows right behind the
-/// acknowledgement. Whoever leaves without it is told of it again next time.
-const SETTLE: Duration = Duration::from_millis(100);
+/// How long `sync now` waits, once everything is sent, to hear where that stands in the server's history. Whoever leaves
+/// without it is told next time; until then a status says `behind`, which is true of what is known here.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Where a token is named: a browser's app signs in by itself, and this does not.
 pub(crate) const NAME_TOKEN: &str =
@@ -228,19 +228,28 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
     let mut status = client.status();
     let unreachable = Instant::now() + limit;
     let mut halted: Option<(Reason, Instant)> = None;
-    let mut has_sent = false;
+    let mut has_heard = false;
     loop {
         let shown: Status = status.borrow_and_update().clone();
         display.show(&shown)?;
-        has_sent |= shown.pending.changes > 0;
+        has_heard &= shown.pending.changes == 0 || is_read_only(&shown);
         let until = match shown.state {
-            StatusState::Synced if has_sent => {
-                tokio::time::sleep(SETTLE).await;
-                has_sent = false;
+            StatusState::Synced if !has_heard => {
+                // A server that takes longer has everything all the same.
+                hear(client).await?;
+                has_heard = true;
                 continue;
             }
             StatusState::Synced => return Ok(Outcome::InStep),
             StatusState::Incompatible => return Ok(Outcome::Halted(shown.reason, explain(&shown))),
+            StatusState::Stuck if is_read_only(&shown) && !has_heard => {
+                // What the server has comes in all the same, however long it takes.
+                has_heard = hear(client).await? || !is_coming_in(&status.borrow());
+                continue;
+            }
+            StatusState::Stuck if is_read_only(&shown) => {
+                return Ok(Outcome::Halted(shown.reason, explain(&shown)));
+            }
             StatusState::Stuck => match halted {
                 Some((reason, until)) if reason == shown.reason => until,
                 _ => Instant::now() + PATIENCE,
@@ -258,6 +267,18 @@ async fn now(client: &Client, display: &mut Display, limit: Duration) -> Result<
             Err(_) => return Ok(Outcome::Unreachable(explain(&shown))),
         }
     }
+}
+
+/// Whether everything is here that the server had when it was asked; not if that takes too long.
+async fn hear(client: &Client) -> Result<bool, ClientError> {
+    match timeout(SETTLE, client.catch_up()).await {
+        Ok(told) => told.map(|()| true),
+        Err(_) => Ok(false),
+    }
+}
+
+fn is_coming_in(status: &Status) -> bool {
+    status.progress.is_some_and(|progress| progress.changes.done < progress.changes.total)
 }
 
 /// Until interrupted or terminated, or until nobody reads any more.
@@ -299,8 +320,16 @@ fn stop_signal() -> Result<impl Future<Output = ()>, ClientError> {
     })
 }
 
+/// Whether own changes wait which this token may not send, while the server's come in.
+fn is_read_only(status: &Status) -> bool {
+    status.reason == Reason::Forbidden && status.read_only
+}
+
 /// The sentence, with the last error where it says more.
 fn explain(status: &Status) -> String {
+    if is_read_only(status) {
+        return show::read_only(status);
+    }
     let diagnostics = &status.diagnostics;
     let close = diagnostics.last_close.as_ref().map(|close| close.reason.clone());
     let mut sentence = status.sentence.clone();

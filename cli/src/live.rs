@@ -158,6 +158,12 @@ fn describe(status: &LiveStatus) -> String {
     };
     let local = &status.local;
     let client = &local.client;
+    let sentence = match status.status {
+        Relation::Ahead | Relation::Diverged if client.read_only => {
+            "This token may only read, as the server said last: what was written here waits for one that may write."
+        }
+        _ => sentence,
+    };
     let mut text = match &status.why {
         Some(why) => format!("{sentence} ({why})"),
         None => sentence.to_owned(),

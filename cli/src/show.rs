@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use greenlight_core::status::{Direction, Progress, Status, StatusState};
+use greenlight_core::status::{Direction, Progress, Reason, Status, StatusState};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -141,6 +141,15 @@ fn measure(progress: &Progress) -> String {
     )
 }
 
+/// What who may only read is told of changes that wait here.
+pub(crate) fn read_only(status: &Status) -> String {
+    let waiting = match status.pending.changes {
+        1 => "1 change waits".to_owned(),
+        count => format!("{} changes wait", HumanCount(count)),
+    };
+    format!("This token may only read: {waiting} here, and nothing of it is lost. A token that may write sends it.")
+}
+
 /// A mark that says it without its colour too, the label of the footer, and the sentence.
 fn describe(status: &Status) -> String {
     let (mark, light) = match status.state {
@@ -155,8 +164,12 @@ fn describe(status: &Status) -> String {
         0 => String::new(),
         count => format!(" ({count} pending)"),
     };
-    let read_only = if status.read_only { " (read only)" } else { "" };
-    format!("{mark} Remote DB{pending}{read_only}: {}", status.sentence)
+    let is_read_only = if status.read_only { " (read only)" } else { "" };
+    let sentence = match status.reason {
+        Reason::Forbidden if status.read_only => read_only(status),
+        _ => status.sentence.clone(),
+    };
+    format!("{mark} Remote DB{pending}{is_read_only}: {sentence}")
 }
 
 #[cfg(test)]

@@ -444,7 +444,8 @@ impl ClientSession {
     /// Whether the other end owes something and has not moved for too long. What the own database owes is no reason.
     fn is_stalled(&mut self, now: Now) -> bool {
         let behind = self.heartbeat.head.version > self.inbox.cursor().version;
-        let waiting = behind || self.outbox.changes > 0 || !self.is_exchanged();
+        let sending = !self.is_held_back() && (self.outbox.changes > 0 || !self.is_exchanged());
+        let waiting = behind || sending;
         if self.asked || !waiting {
             self.progressed = now;
         }

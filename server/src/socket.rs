@@ -211,6 +211,10 @@ impl Driver {
         let now = clock::now();
         match event {
             Event::Frame(Some(Ok(Message::Binary(frame)))) => {
+                // An answer must not tell of an older head than what this client was told to be saved.
+                if self.welcomed.as_ref().is_some_and(|welcomed| welcomed.published.has_changed().unwrap_or(false)) {
+                    self.take_head(now);
+                }
                 self.app.metrics.frames_in.add(1);
                 self.app.metrics.bytes_in.add(frame.len() as u64);
                 self.session.handle_frame(now, &frame);
@@ -232,15 +236,7 @@ impl Driver {
             Event::Done(Done::Read(chunk)) => self.session.handle_chunk(now, chunk),
             Event::Done(Done::Applied(result)) => self.session.handle_applied(now, result),
             Event::Done(Done::Digested(digests)) => self.session.handle_digests(now, digests),
-            Event::Head => {
-                if let Some(welcomed) = &mut self.welcomed {
-                    let published = *welcomed.published.borrow_and_update();
-                    // After a reset the word of it is under way, and its head means nothing here.
-                    if published.generation == welcomed.generation {
-                        self.session.handle_head(now, published.head);
-                    }
-                }
-            }
+            Event::Head => self.take_head(now),
             Event::Writer => {
                 if let Some(welcomed) = &mut self.welcomed {
                     let state = *welcomed.writer.borrow_and_update();
@@ -253,6 +249,15 @@ impl Driver {
                 self.session.handle_refuse(now, Refuse { code: RefuseCode::Lineage, sentence });
             }
             Event::Timeout => self.session.handle_timeout(now),
+        }
+    }
+
+    fn take_head(&mut self, now: Now) {
+        let Some(welcomed) = &mut self.welcomed else { return };
+        let published = *welcomed.published.borrow_and_update();
+        // After a reset the word of it is under way, and its head means nothing here.
+        if published.generation == welcomed.generation {
+            self.session.handle_head(now, published.head);
         }
     }
 

@@ -160,6 +160,7 @@ mod tests {
             last_synced_at: format!("2026-01-01T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60),
             machine: "m".to_owned(),
             schema_version: 1,
+            schema_name: None,
             project: "p".to_owned(),
             ancestors: String::new(),
             payload: None,

@@ -224,6 +224,7 @@ mod tests {
             last_synced_at: String::new(),
             machine: String::new(),
             schema_version: 1,
+            schema_name: None,
             project: String::new(),
             ancestors,
             payload: None,

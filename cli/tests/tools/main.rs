@@ -15,4 +15,5 @@ mod output;
 mod relay;
 mod schemas;
 mod serve;
+mod slow;
 mod tls;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::ClientSession;
+use super::{ClientSession, Phase};
 use crate::limits::{FRESHNESS, HEARTBEAT};
 use crate::position::Cursor;
 use crate::protocol::{ClientMessage, CloseCode, Ping, Pong, WriterState};
@@ -124,6 +124,15 @@ impl ClientSession {
             cursor: self.inbox.cursor(),
         };
         self.send(&ClientMessage::Ping(ping));
+    }
+
+    /// Sends a ping now instead of with the next heartbeat: what was committed on the server before it is here once
+    /// [`Facts::caught_up`](crate::status::Facts::caught_up) is not before `now`.
+    pub fn ask_head(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Welcomed { .. }) {
+            self.heartbeat.last_ping = None;
+            self.beat(now);
+        }
     }
 
     pub(super) fn pong(&mut self, now: Now, pong: Pong) {

@@ -32,6 +32,7 @@ impl ClientSession {
             receiving: self.inbox.receiving(),
             writer: self.heartbeat.writer,
             pending: self.outbox.changes,
+            held_back: self.is_held_back(),
             awaiting: self.awaiting,
             fault: self.fault.as_ref().map(|fault| fault.kind),
             quarantined: self.outbox.quarantined,

@@ -35,14 +35,19 @@ struct Part {
 
 impl ClientSession {
     /// Begins an upload where one is due: the first on a connection, even an empty one, and later whenever own
-    /// changes wait.
+    /// changes wait. Not where the server would refuse what waits: it would end the connection, which brings its own.
     pub(super) fn begin_upload(&mut self) {
-        let due = !self.uploaded_once || self.outbox.changes > 0;
+        let due = (!self.uploaded_once || self.outbox.changes > 0) && !self.is_held_back();
         let ready = matches!(self.phase, Phase::Welcomed { .. }) && self.inbox.is_settled();
         if due && ready && self.upload.is_none() {
             self.upload = Some(Outgoing::default());
             self.request(StoreRequest::BeginUpload);
         }
+    }
+
+    /// Whether own changes wait that the server does not take from who may only read.
+    pub(super) fn is_held_back(&self) -> bool {
+        matches!(self.phase, Phase::Welcomed { .. }) && self.read_only && self.outbox.changes > 0
     }
 
     pub(super) fn begun(&mut self, plan: UploadPlan) {

@@ -74,6 +74,8 @@ pub struct Facts {
     pub writer: WriterState,
     /// Own changes above the acknowledgement.
     pub pending: u64,
+    /// They wait on this connection for good: the server's word in the welcome was that this client may only read.
+    pub held_back: bool,
     /// When waiting for an acknowledgement began: the later of the exchange, the first pending change and the last
     /// acknowledged part.
     pub awaiting: Option<Now>,
@@ -121,6 +123,7 @@ fn stuck(facts: &Facts, now: Now) -> Option<Reason> {
         Some(RefuseCode::Forbidden) => return Some(Reason::Forbidden),
         Some(RefuseCode::UnknownDatabase) => return Some(Reason::UnknownDatabase),
         Some(RefuseCode::Unavailable) => return Some(Reason::ServerUnavailable),
+        _ if facts.held_back => return Some(Reason::Forbidden),
         _ => {}
     }
     if facts.server_failed {

@@ -67,6 +67,7 @@ pub(crate) const FINE: Facts = Facts {
     receiving: None,
     writer: WriterState::Commits,
     pending: 0,
+    held_back: false,
     awaiting: None,
     fault: None,
     quarantined: 0,
@@ -86,6 +87,7 @@ fn connections() -> Vec<Facts> {
                         Facts { welcome_missing: true, ..FINE },
                         Facts { acknowledgement_missing: true, ..FINE },
                         Facts { server_failed: true, ..FINE },
+                        Facts { held_back: true, ..FINE },
                         Facts { compared: Mending, ..FINE },
                         Facts { compared: Diverged, ..FINE },
                     ];

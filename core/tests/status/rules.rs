@@ -59,6 +59,7 @@ fn makes_no_progress(facts: &Facts) -> bool {
         || facts.welcome_missing
         || facts.acknowledgement_missing && facts.pending > 0
         || facts.server_failed
+        || facts.held_back
         || silent
         || welcomed && (unheard || matches!(facts.writer, Full | ReadOnly | Failing))
 }
@@ -112,6 +113,7 @@ fn an_outage_is_no_more_than_disconnected() {
             && !facts.welcome_missing
             && !facts.acknowledgement_missing
             && !facts.server_failed
+            && !facts.held_back
             && !has_local_trouble(facts);
         if outage {
             assert_eq!(judge(facts, NOW), (Disconnected, Reason::Offline), "{facts:?}");

@@ -220,8 +220,22 @@ fn a_token_that_may_only_read() {
     world.shows("bob", Stuck, Reason::Forbidden);
     assert_eq!(world.status("bob").pending.changes, 1);
     world.server_holds("1.title=Dune");
+    // It stays connected and goes on reading, instead of sending what is refused and dialling again.
+    let dials = world.look_at("bob").dials;
     world.seconds(60);
     world.shows("bob", Stuck, Reason::Forbidden);
+    world.writes("alice", 3, "title", "Sanditon");
+    world.holds("bob", "1.title=Dune 2.title=Emma 3.title=Sanditon");
+    world.seconds(60);
+    assert_eq!(world.look_at("bob").dials, dials);
+    // An outage is one, and who may write some day sends what waited.
+    world.outage();
+    world.shows("bob", Disconnected, Reason::Offline);
+    world.server.may_write = true;
+    world.outage_ends();
+    world.pass(BACKOFF_MAX * 2);
+    world.all_hold("1.title=Dune 2.title=Emma 3.title=Sanditon");
+    world.shows("bob", Synced, Reason::Synced);
 }
 
 #[test]

@@ -37,6 +37,21 @@ fn alice_writes_and_bob_sees_it() {
 }
 
 #[test]
+fn alice_asks_and_hears_what_was_there_when_she_asked() {
+    let mut world = World::with(&["alice"]);
+    world.seconds(1);
+    let caught_up = |world: &World| world.look_at("alice").session.facts().caught_up;
+    assert_ne!(caught_up(&world), Some(world.now), "the last heartbeat is older");
+    world.client("alice").wire.as_mut().expect("a connection").holds_down = true;
+    world.server_writes(7, "title", "Ulysses");
+    world.tells("alice", |session, now| session.ask_head(now));
+    assert_ne!(caught_up(&world), Some(world.now), "nothing came yet");
+    world.lets_pass("alice");
+    assert_eq!(caught_up(&world), Some(world.now), "without waiting for the next heartbeat");
+    assert_eq!(world.look_at("alice").model.cursor, world.server.model.head());
+}
+
+#[test]
 fn the_server_writes_and_both_see_it() {
     let mut world = World::with(&["alice", "bob"]);
     world.server_writes(7, "title", "Ulysses");
