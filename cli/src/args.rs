@@ -209,8 +209,8 @@ pub enum SyncCommand {
 /// Which database and which remote, and how.
 #[derive(Args, Clone, Debug)]
 pub struct SnapshotArguments {
-    /// One side wins where both have moved, or where it is another project: a push overwrites what is there and keeps
-    /// nothing of it, a pull gives up what is here (it is kept as .before-pull).
+    /// One side wins where both have moved, or where it is another project: a push replaces what is there (it is
+    /// kept there as before-push.N), a pull gives up what is here (it is kept as .before-pull).
     #[arg(long)]
     pub force: bool,
     /// Only say what it would do.

@@ -18,7 +18,7 @@ pub enum Relation {
     Ahead,
     /// Only the remote has moved, or there is no local database: a pull loses nothing.
     Behind,
-    /// Both have moved, or they never met: whichever wins, the other's changes are lost.
+    /// Both have moved, or they never met: whichever wins, the other's changes give way.
     Diverged,
     /// The remote holds nothing.
     Empty,
