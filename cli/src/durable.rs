@@ -61,6 +61,16 @@ pub(crate) fn open(file: &Path) -> io::Result<File> {
     File::open(file)
 }
 
+/// Lets the system forget what it has in memory of a file that is on disk, so that reading it asks the disk. It may do
+/// otherwise, and nothing depends on that but how much a reading proves.
+pub(crate) fn forget(file: &File) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    // Elsewhere nobody is asked.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = file;
+}
+
 /// Makes a folder, and those above it, for this person alone. One that is there stays as it is.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

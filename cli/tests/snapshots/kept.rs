@@ -114,6 +114,12 @@ fn another_projects_snapshot_is_kept_too() {
         let result = carol.json(&["sync", "push", "--force", "--project", "novels", "--json"]);
         assert_eq!(result["kept"], json!(world.remote().join("before-push.1")));
         let of_kept = Machine { remote: PathBuf::from(text(&result["kept"])), ..alice.clone() };
+        // Another one's too that this side comes from: what it was is said there alone.
+        let result = carol.json(&["sync", "push", "--force", "--project", "letters", "--json"]);
+        assert_eq!(
+            (&result["before"], &result["kept"]),
+            (&json!("equal"), &json!(world.remote().join("before-push.2")))
+        );
         assert_eq!(
             (alice.json(&["sync", "status", "--json"])["foreign"].clone(), of_kept.status()),
             (json!(true), "equal".into())
@@ -217,6 +223,20 @@ fn what_a_push_left_that_died_is_removed_by_the_next() {
     bob.ok(&["sync", "push", "--force"]);
     assert_eq!(world.names(), [&["before-push.1"][..], &world.kind.names()].concat());
     assert_eq!(books(&world.remote().join("before-push.1/db.sqlite")), ["Emma", "Persuasion"]);
+}
+
+#[test]
+fn what_has_such_a_name_already_stays() {
+    each(|world| {
+        let (alice, bob) = world.in_step();
+        std::fs::write(world.remote().join("before-push.1"), "mine").unwrap();
+        std::fs::create_dir(world.remote().join("before-push.2")).unwrap();
+        let kept = forced(&alice, &bob);
+        assert_eq!(kept, world.remote().join("before-push.3").display().to_string());
+        assert_eq!(std::fs::read(world.remote().join("before-push.1")).unwrap(), b"mine");
+        assert_eq!(names(&world.remote().join("before-push.2")), [""; 0]);
+        assert_eq!(books(&PathBuf::from(kept).join("db.sqlite")), ["Emma", "Persuasion"]);
+    });
 }
 
 #[test]

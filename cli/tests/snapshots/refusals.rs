@@ -437,3 +437,33 @@ fn a_status_says_that_a_snapshot_is_missing_or_cut_and_a_push_puts_it_there_anew
         }
     }
 }
+
+#[test]
+fn what_a_medium_made_of_a_snapshot_is_found_before_it_counts() {
+    let world = World::new(false);
+    let (alice, _) = world.in_step();
+    let seen: Meta = serde_json::from_value(alice.remote_meta()).unwrap();
+    let whole = std::fs::read(world.remote().join("db.sqlite")).unwrap();
+    let (file, remote) = (world.folder.path().join("next"), FolderRemote::new(&world.remote()));
+    std::fs::write(&file, &whole).unwrap();
+    let next = Meta { generation: 2, ..seen.clone() };
+    let part = world.remote().join(format!("db.sqlite.{}.part", next.db_hash));
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for damaged in [&flipped[..], &whole[1..], &[&whole[..], &[0]].concat()] {
+        let order = Replacement { seen: Some(&seen), keeps: false, file: &file, meta: &next };
+        let replaced = remote.replace(&order, &mut |_, done, of| {
+            if done == of {
+                std::fs::write(&part, damaged).unwrap();
+            }
+        });
+        assert!(matches!(&replaced, Err(SyncError::Unfinished { why, .. }) if why.contains("reads otherwise")));
+        assert_eq!(
+            (&alice.remote_meta()["generation"], &world.names()[..]),
+            (&json!(1), &world.kind.names().map(str::to_owned)[..])
+        );
+    }
+    let order = Replacement { seen: Some(&seen), keeps: false, file: &file, meta: &next };
+    remote.replace(&order, &mut |_, _, _| {}).unwrap();
+    assert_eq!(alice.remote_meta()["generation"], 2);
+}
