@@ -90,6 +90,11 @@ fn folder(check: &str, path: &Path, is_named: bool, findings: &mut Findings) {
             Err(error) => return findings.problem(check, error.to_string(), "look at what is in the folder"),
         },
     };
+    let kept = remote.kept();
+    let holds = match kept.len() {
+        0 => holds,
+        _ => format!("{holds}; what pushes by force replaced is kept in {}", kept.join(", ")),
+    };
     if is_writable(path) {
         findings.ok(check, format!("the folder {shown} {holds}"));
     } else {

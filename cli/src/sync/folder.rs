@@ -34,6 +34,11 @@ impl FolderRemote {
         Self { folder: folder.to_owned() }
     }
 
+    /// The names under which pushes by force have kept what they replaced.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        kept::names().filter(|name| self.at(name).symlink_metadata().is_ok()).collect()
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -103,6 +103,8 @@ fn a_dry_run_says_where_it_would_be_and_keeps_nothing() {
     let told = bob.ok(&["sync", "push", "--force"]);
     assert!(told.contains(&format!("kept  {}", place.display())), "{told}");
     assert_eq!(books(&place.join("db.sqlite")), ["Emma", "Persuasion"]);
+    let told = bob.configured("").ok(&["doctor"]);
+    assert!(told.contains("holds generation 3; what pushes by force replaced is kept in before-push.1"), "{told}");
 }
 
 #[test]
