@@ -147,6 +147,10 @@ fn describe_status(status: &SyncStatus) -> String {
         ),
         Relation::Equal => "Equal: both hold the same.".to_owned(),
         Relation::Ahead => "Ahead: there are changes here that the remote does not have. Push them.".to_owned(),
+        Relation::Behind if status.local.db_bytes.is_none() => {
+            let why = status.why.as_deref().unwrap_or("there is no database here");
+            format!("Behind: {why}. A pull makes it of what the remote holds.")
+        }
         Relation::Behind => "Behind: the remote has changes that are not here. Pull them.".to_owned(),
         Relation::Diverged if status.mergeable => {
             format!("Diverged: {why}. `greenlight sync pull --merge` keeps what both have.")

@@ -235,7 +235,16 @@ fn know(config: &SyncConfig, remote: &dyn SnapshotRemote) -> Result<Known, SyncE
         _ => Some(look(&config.local_db)?),
     };
     let memory = memory::remembered(&config.local_meta, &config.local_db)?;
-    Ok(judge::judge(present, there, memory, &config.project, &remote.shown()))
+    let mut known = judge::judge(present, there, memory, &config.project, &remote.shown());
+    if let (None, Some(there)) = (&known.base, &known.there)
+        && let Some(other) = memory::other_of(&config.local_meta, &config.local_db, &there.history)?
+    {
+        // Whoever leaves out --db this time means that one, or means to have a second.
+        let why = known.why.as_deref().unwrap_or("there is no database here");
+        let other = crate::output::quoted(&other.display().to_string());
+        known.why = Some(format!("{why}; what was exchanged with the remote is --db {other}"));
+    }
+    Ok(known)
 }
 
 /// The same under the lock: an attempt that arrived before its program died is confirmed first, since what shows it may

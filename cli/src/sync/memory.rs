@@ -131,6 +131,15 @@ pub(super) fn remembered(file: &Path, db: &Path) -> Result<OfDatabase, SyncError
     Ok(read_local(file)?.databases.remove(&name_of(db, file)).unwrap_or_default())
 }
 
+/// Another database of this home that was exchanged with a history; of several the first by name.
+pub(super) fn other_of(file: &Path, db: &Path, history: &str) -> Result<Option<PathBuf>, SyncError> {
+    let own = name_of(db, file);
+    let databases = read_local(file)?.databases.into_iter();
+    let mut others = databases.filter(|(name, of)| *name != own && of.histories.contains_key(history));
+    let beside = file.parent().unwrap_or(Path::new(""));
+    Ok(others.next().map(|(name, _)| beside.join(name)))
+}
+
 /// Changes what is remembered of a database.
 pub(super) fn change(file: &Path, db: &Path, change: impl FnOnce(&mut OfDatabase)) -> Result<(), SyncError> {
     let mut meta = read_local(file)?;

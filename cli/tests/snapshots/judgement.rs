@@ -12,6 +12,33 @@ fn at(machine: &Machine, remote: &str) -> Machine {
 }
 
 #[test]
+fn whoever_names_no_database_hears_of_the_one_that_was_exchanged() {
+    let world = World::new(false);
+    let alice = world.machine("alice");
+    alice.write("Emma");
+    let other = alice.home.join("other.db");
+    std::fs::rename(alice.db(), &other).unwrap();
+    let name = other.to_str().unwrap();
+    let status = |code: i32, words: &[&str]| {
+        let output = alice.run(&[&["sync", "status"], words].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        said(&output)
+    };
+    alice.ok(&["sync", "push", "--db", name]);
+    let hint = format!("what was exchanged with the remote is --db {name}");
+    assert!(status(0, &["--db", name]).starts_with("Equal"));
+    let told = status(6, &[]);
+    assert!(told.contains("there is no database here") && told.contains(&hint), "{told}");
+    // One that has nothing to do with it.
+    alice.plain().execute_batch("CREATE TABLE film (title TEXT)").unwrap();
+    let told = status(8, &[]);
+    assert!(told.contains("were never exchanged") && told.contains(&hint), "{told}");
+    alice.fails(&["sync", "push"], 8, &hint);
+    alice.ok(&["sync", "pull", "--force"]);
+    assert!(!status(0, &[]).contains("--db"));
+}
+
+#[test]
 fn what_was_overwritten_by_force_is_a_divergence_for_whoever_pushed_it() {
     each(|world| {
         let (alice, bob) = world.in_step();
