@@ -35,7 +35,7 @@ const SCHEMA: &str = "schema.sql";
 /// The schema's name, where the file's own yields none.
 const NAME: &str = "database";
 
-/// What `adopt` is told. Exit codes: 0 done, 1 error, 2 wrong arguments, 3 refused, 9 busy.
+/// What `adopt` is told.
 #[derive(Args, Clone, Debug)]
 pub struct AdoptArguments {
     /// The database's file. It is kept as FILE.before-adopt.

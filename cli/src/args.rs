@@ -4,30 +4,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::RemoteConfig;
 use crate::doctor::DoctorArguments;
+use crate::exits;
 use crate::home::HomeFlags;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::serve::ServeArguments;
 
-/// How `sync now` ends.
-const NOW_CODES: &str = "Exit codes: 0 in step, 1 error, 2 wrong arguments, 3 refused or incompatible, 4 no connection, \
-                         5 stuck: it needs somebody";
-/// How `sync status` ends.
-const STATUS_CODES: &str = "Exit codes: 0 equal, 1 error, 2 wrong arguments, 3 foreign, refused or incompatible, \
-                            4 no connection, 6 behind, 7 ahead, 8 diverged, 9 busy";
-/// How `sync push` and `sync pull` end.
-const PUSH_CODES: &str = "Exit codes: 0 done or in step, 1 error, 2 wrong arguments, 3 refused, 4 no connection, \
-                          6 behind, 8 diverged, 9 busy; with a server as of `now`";
-/// How `sync watch` ends.
-const WATCH_CODES: &str = "Exit codes: 0 interrupted, 1 error, 2 wrong arguments";
-/// How `doctor` ends.
-const DOCTOR_CODES: &str = "Exit codes: 0 no problem, 1 a problem or an error, 2 wrong arguments";
-
 /// How long a connection is tried for, unless said otherwise.
 pub const CONNECT_SECONDS: u32 = 20;
+
+/// What the command line says; where it can't be read, the process ends with a sentence.
+pub fn read() -> Arguments {
+    let mut command = exits::documented(Arguments::command());
+    let read = Arguments::from_arg_matches(&command.get_matches_mut());
+    read.unwrap_or_else(|error| error.format(&mut command).exit())
+}
 
 /// Keeps a local SQLite database in step with Greenlight servers, and with folders and buckets that hold snapshots.
 #[derive(Debug, Parser)]
@@ -58,7 +52,6 @@ pub enum Command {
     /// Be a server: hold databases in the home's `data` folder, which others keep in step with.
     Serve(Box<ServeArguments>),
     /// Say what is well and what is not, and what helps; changes nothing.
-    #[command(after_help = DOCTOR_CODES)]
     Doctor(Box<DoctorArguments>),
     /// Print what a shell needs to complete commands: `source <(greenlight completions bash)`.
     Completions(CompletionsArguments),
@@ -66,7 +59,7 @@ pub enum Command {
     Man(ManArguments),
 }
 
-/// What `init` is told. Exit codes: 0 done, 1 error, 2 wrong arguments.
+/// What `init` is told.
 #[derive(Args, Clone, Debug)]
 pub struct InitArguments {
     /// The schema file, whose first line is `-- schema: NAME NUMBER`: the database is made of it, or brought to it.
@@ -80,7 +73,7 @@ pub struct InitArguments {
     pub home: HomeFlags,
 }
 
-/// What can be done with remotes. Exit codes: 0 done, 1 error, 2 wrong arguments.
+/// What can be done with remotes.
 #[derive(Debug, Subcommand)]
 pub enum RemoteCommand {
     /// Name a remote; the one named `default` is used where none is named.
@@ -119,7 +112,7 @@ pub enum RemoteCommand {
     },
 }
 
-/// What can be done with a bundle. Exit codes: 0 done, 1 error, or rows that could not be written, 2 wrong arguments.
+/// What can be done with a bundle.
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
     /// What is in a bundle: whose it is, when and why it was saved, how many rows of each table, and the first of them.
@@ -173,7 +166,6 @@ pub enum RowsChoice {
 #[derive(Debug, Subcommand)]
 pub enum SyncCommand {
     /// Exchange what is new both ways, then end.
-    #[command(after_help = NOW_CODES)]
     Now {
         /// Which database and which server.
         #[command(flatten)]
@@ -186,16 +178,12 @@ pub enum SyncCommand {
         json: bool,
     },
     /// How the local database and a remote stand to each other; changes nothing.
-    #[command(after_help = STATUS_CODES)]
     Status(Box<SnapshotArguments>),
     /// Make a folder or bucket hold what is here; with a server: as `now`.
-    #[command(after_help = PUSH_CODES)]
     Push(Box<SnapshotArguments>),
     /// Make the local database hold what a folder or bucket holds; with a server: as `now`.
-    #[command(after_help = PUSH_CODES)]
     Pull(Box<PullArguments>),
     /// Stay connected and keep both in step until interrupted.
-    #[command(after_help = WATCH_CODES)]
     Watch {
         /// Which database and which server.
         #[command(flatten)]

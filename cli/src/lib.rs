@@ -17,6 +17,7 @@ pub mod crash;
 pub mod doctor;
 mod durable;
 mod error;
+pub mod exits;
 pub mod home;
 mod live;
 mod logs;

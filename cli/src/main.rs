@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    greenlight_cli::run(greenlight_cli::args::Arguments::parse())
+    greenlight_cli::run(greenlight_cli::args::read())
 }

@@ -1,8 +1,7 @@
 //! `greenlight completions` and `greenlight man`: what a shell and the manual know of the commands, out of the same
 //! description that the arguments are read by.
 //!
-//! Where in the flow: run by a person once, and when a release is packed. Never tells anything of its own, but for the
-//! exit codes, which all commands share.
+//! Where in the flow: run by a person once, and when a release is packed. Never tells anything of its own.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,23 +18,10 @@ use thiserror::Error;
 
 use crate::args::Arguments;
 use crate::durable;
+use crate::exits::{self, Exit};
 use crate::output::{self, say};
 
-/// How a command ends, for every page; docs/cli.md has the same table.
-pub const EXIT_CODES: [(u8, &str); 10] = [
-    (0, "done, in step"),
-    (1, "an error"),
-    (2, "wrong arguments"),
-    (3, "refused, or incompatible; a passphrase that is missing or wrong; credentials that a bucket refuses"),
-    (4, "no connection, to a server or a bucket"),
-    (5, "stuck: it needs somebody"),
-    (6, "behind: the remote has changes that are not here"),
-    (7, "ahead: there is something to push (`status` alone)"),
-    (8, "diverged"),
-    (9, "busy: a lock is held, the database is in use, or another machine was first"),
-];
-
-/// Which shell. Exit codes: 0 done, 2 wrong arguments.
+/// Which shell.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArguments {
     /// Whose completions.
@@ -45,7 +31,7 @@ pub struct CompletionsArguments {
     pub json: bool,
 }
 
-/// Where the pages go. Exit codes: 0 done, 1 error, 2 wrong arguments.
+/// Where the pages go.
 #[derive(Args, Clone, Debug)]
 pub struct ManArguments {
     /// The folder, made where it is missing; `man -l DIR/greenlight.1` shows a page.
@@ -123,21 +109,16 @@ pub fn commands(root: &Command) -> Vec<(String, &Command)> {
 /// One page: clap's, and the exit codes.
 fn page(name: &str, command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    let own = command.get_after_help().map(ToString::to_string);
     let command = command.clone().after_help(Resettable::Reset);
     let man = Man::new(command).title(name).source(concat!("greenlight ", env!("CARGO_PKG_VERSION")));
     man.render(&mut page)?;
     let mut codes = Roff::new();
     codes.control("SH", ["EXIT STATUS"]);
-    if let Some(own) = own {
-        codes.text([roman(own.replacen("Exit codes:", "Of this command:", 1))]);
-        codes.control("PP", []);
-        codes.text([roman("Of all:")]);
-    }
-    for (code, means) in EXIT_CODES {
+    let words = name.split('-').skip(1).collect::<Vec<_>>().join(" ");
+    for Exit { code, means, more } in exits::of(&words) {
         codes.control("TP", ["4"]);
         codes.text([bold(code.to_string())]);
-        codes.text([roman(means)]);
+        codes.text([roman(format!("{means}{more}"))]);
     }
     codes.control("SH", ["SEE ALSO"]);
     codes.text([roman(related(name))]);
@@ -153,18 +134,4 @@ fn related(name: &str) -> String {
         let _written = write!(text, "{}(1), ", &name[..end]);
     }
     text + "`greenlight COMMAND --help`, docs/cli.md"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_exit_codes_are_those_of_the_documentation() {
-        let documented = include_str!("../../docs/cli.md");
-        let (_, table) = documented.split_once("## Exit codes").expect("cli.md has them");
-        for (code, means) in EXIT_CODES {
-            assert!(table.contains(&format!("| {code} | {means} |")), "{code} {means}");
-        }
-    }
 }

@@ -27,7 +27,7 @@ const CONFIG: &str = "server.toml";
 /// The folder of schemas at home.
 const SCHEMAS: &str = "schemas";
 
-/// What `serve` is told. Exit codes: 0 stopped in order, 1 error, 2 wrong arguments.
+/// What `serve` is told.
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ServeArguments {

@@ -183,8 +183,13 @@ impl Machine {
         command
     }
 
+    /// A command ends with no code but those that its help names; one that is killed with none.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
+        let output = self.command(words).output().unwrap();
+        let codes = greenlight_cli::exits::of(&words.iter().take(2).copied().collect::<Vec<_>>().join(" "));
+        let is_named = |code| codes.iter().any(|exit| i32::from(exit.code) == code);
+        assert!(output.status.code().is_none_or(is_named), "{words:?}: {}", said(&output));
+        output
     }
 
     pub(crate) fn ok(&self, words: &[&str]) -> String {

@@ -35,7 +35,9 @@ impl Home {
     }
 
     pub(crate) fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
+        let output = self.command(words).output().unwrap();
+        ends_as_documented(words, &output);
+        output
     }
 
     /// Ends well; what it said.
@@ -139,6 +141,15 @@ impl Drop for Serving {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A command ends with no code but those that its help names.
+fn ends_as_documented(words: &[&str], output: &Output) {
+    let command: Vec<&str> = words.iter().take(2).take_while(|word| !word.starts_with('-')).copied().collect();
+    let command = if words[0] == "sync" { command.join(" ") } else { words[0].to_owned() };
+    let code = output.status.code().unwrap_or_else(|| panic!("{words:?} was killed"));
+    let codes = greenlight_cli::exits::of(&command);
+    assert!(codes.iter().any(|exit| i32::from(exit.code) == code), "{command} ends with {code}: {}", said(output));
 }
 
 pub(crate) fn terminate(child: &Child) {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use clap::CommandFactory as _;
 use greenlight_cli::args::Arguments;
-use greenlight_cli::manual::{EXIT_CODES, commands};
+use greenlight_cli::exits::{self, EXITS};
+use greenlight_cli::manual::commands;
 
 use crate::fixture::{home, said};
 
@@ -71,9 +72,29 @@ fn every_command_has_its_page_with_its_sections() {
     let shown = String::from_utf8_lossy(&groff.stdout).into_owned();
     // It spreads the words over the line.
     let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(shown.contains("Of this command: 0 done"), "{shown}");
-    for (code, means) in EXIT_CODES {
-        let first = means.split(' ').next().unwrap();
-        assert!(shown.contains(&code.to_string()) && shown.contains(first), "{code} {means}");
+    let own = exits::of("sync push");
+    for exit in EXITS {
+        let said = format!("{} {}{}", exit.code, exit.means, exit.more).replace('`', "");
+        assert_eq!(
+            shown.replace(['`', '\u{2018}', '\u{2019}', '\''], "").contains(&said.replace('\'', "")),
+            own.contains(&exit),
+            "{said}"
+        );
     }
+}
+
+#[test]
+fn the_help_says_how_a_command_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home");
+    let help = |words: &[&str]| {
+        let said = home.ok(&[words, &["--help"]].concat());
+        let (_, codes) = said.split_once("Exit codes: ").unwrap_or_else(|| panic!("{said}"));
+        codes.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let plain = "0 done, in step; 1 an error; 2 wrong arguments";
+    assert_eq!(help(&["init"]), plain);
+    assert_eq!(help(&["remote", "add"]), plain);
+    assert_eq!(help(&["sync", "now"]), format!("{plain}; 3 refused, or incompatible; 4 no connection; 5 stuck"));
+    assert!(help(&["sync", "status"]).contains("7 ahead") && !help(&["sync", "push"]).contains("7 ahead"));
 }
