@@ -37,6 +37,7 @@ struct LiveStatus {
     why: Option<String>,
     diverged: bool,
     project: String,
+    local_path: String,
     remote_path: String,
     local: LocalSide,
     remote: Option<ServerMeta>,
@@ -44,7 +45,6 @@ struct LiveStatus {
 
 #[derive(Debug, Serialize)]
 struct LocalSide {
-    path: String,
     db_bytes: u64,
     #[serde(flatten)]
     client: ClientSide,
@@ -79,7 +79,8 @@ async fn look(home: &Home, remote: &Remote, token: &Token) -> Result<LiveStatus,
         diverged: status == Relation::Diverged,
         project: home.project.clone(),
         remote_path: remote.shown().to_owned(),
-        local: LocalSide { path: home.db.display().to_string(), db_bytes, client },
+        local_path: home.db.display().to_string(),
+        local: LocalSide { db_bytes, client },
         remote: match asked {
             Asked::Meta(meta, _) => Some(*meta),
             _ => None,
@@ -170,7 +171,7 @@ fn describe(status: &LiveStatus) -> String {
     };
     text += &format!(
         "\n  here    {} ({}, schema {} {})\n          {} pending, up to version {} of the server",
-        local.path,
+        status.local_path,
         HumanBytes(local.db_bytes),
         client.schema_name,
         client.schema_number,

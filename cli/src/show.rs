@@ -9,6 +9,7 @@ use std::time::Duration;
 use greenlight_core::status::{Direction, Progress, Reason, Status, StatusState};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::output::{Light, say};
 use crate::{ClientError, Outcome, Remote};
@@ -59,7 +60,7 @@ impl Display {
         if self.shown.as_ref().is_some_and(|shown| news(shown) == news(status)) {
             return Ok(());
         }
-        let line = serde_json::to_string(status).map_err(|error| ClientError::Print(error.to_string()))?;
+        let line = serde_json::to_string(&json(status)?).map_err(|error| ClientError::Print(error.to_string()))?;
         say!("{line}");
         Ok(())
     }
@@ -107,7 +108,33 @@ struct Exchanged<'a> {
     ended: &'static str,
     local_path: String,
     remote_path: &'a str,
-    status: Option<&'a Status>,
+    status: Option<Value>,
+}
+
+/// A status as every command prints it: a page of a browser has the same with names in its own spelling.
+fn json(status: &Status) -> Result<Value, ClientError> {
+    let status = serde_json::to_value(status).map_err(|error| ClientError::Print(error.to_string()))?;
+    Ok(snake_case(status))
+}
+
+/// Keys as `last_synced_at` instead of `lastSyncedAt`. None of them is data.
+fn snake_case(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (spelled(&key), snake_case(value))).collect(),
+        Value::Array(items) => items.into_iter().map(snake_case).collect(),
+        plain => plain,
+    }
+}
+
+fn spelled(key: &str) -> String {
+    let mut spelled = String::with_capacity(key.len() + 4);
+    for letter in key.chars() {
+        if letter.is_ascii_uppercase() {
+            spelled.push('_');
+        }
+        spelled.push(letter.to_ascii_lowercase());
+    }
+    spelled
 }
 
 /// How an exchange with a server ended, as JSON.
@@ -123,6 +150,7 @@ pub(crate) fn exchanged(
         Outcome::Halted(..) => "halted",
         Outcome::Unreachable(_) => "unreachable",
     };
+    let status = status.map(json).transpose()?;
     let exchanged = Exchanged { ended, local_path: db.display().to_string(), remote_path: remote.shown(), status };
     serde_json::to_string_pretty(&exchanged).map_err(|error| ClientError::Print(error.to_string()))
 }

@@ -164,8 +164,8 @@ fn describe_status(status: &SyncStatus) -> String {
     };
     let local = &status.local;
     text += &match local.db_bytes {
-        Some(bytes) => format!("\n  here    {} ({}, project {})", local.path, HumanBytes(bytes), status.project),
-        None => format!("\n  here    {} (not there, project {})", local.path, status.project),
+        Some(bytes) => format!("\n  here    {} ({}, project {})", status.local_path, HumanBytes(bytes), status.project),
+        None => format!("\n  here    {} (not there, project {})", status.local_path, status.project),
     };
     if let (Some(hash), Some(time), Some(machine)) = (&local.db_hash, &local.last_synced_at, &local.machine) {
         text += &format!("\n          last exchanged: {}", side(local.generation, hash, None, time, machine));

@@ -31,9 +31,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
 /// The local side: what was exchanged last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalSide {
-    /// The database.
-    pub path: String,
-    /// Its length in bytes, its log not counted; `None` where there is none.
+    /// The database's length in bytes, its log not counted; `None` where there is none.
     pub db_bytes: Option<u64>,
     /// The generation that was exchanged last; 0 for never.
     pub generation: u64,
@@ -64,6 +62,8 @@ pub struct SyncStatus {
     pub unfinished: Option<String>,
     /// This machine's project.
     pub project: String,
+    /// The local database.
+    pub local_path: String,
     /// The remote.
     pub remote_path: String,
     /// This side.
@@ -125,9 +125,9 @@ pub(super) fn status(
         mergeable: known.is_mergeable(),
         unfinished,
         project: config.project.clone(),
+        local_path: config.local_db.display().to_string(),
         remote_path: remote.shown(),
         local: LocalSide {
-            path: config.local_db.display().to_string(),
             db_bytes: std::fs::metadata(&config.local_db).ok().map(|facts| facts.len()),
             generation: base.map_or(0, |base| base.generation),
             db_hash: base.map(|base| base.db_hash.clone()),

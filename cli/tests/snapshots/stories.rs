@@ -171,8 +171,9 @@ fn json_has_the_documented_shape() {
         keys.join(" ")
     };
     let status = bob.json(&["sync", "status", "--json"]);
-    assert_eq!(keys(&status), "diverged foreign local mergeable project remote remote_path status unfinished why");
-    assert_eq!(keys(&status["local"]), "db_bytes db_hash generation last_synced_at machine path schema_version");
+    let shape = "diverged foreign local local_path mergeable project remote remote_path status unfinished why";
+    assert_eq!(keys(&status), shape);
+    assert_eq!(keys(&status["local"]), "db_bytes db_hash generation last_synced_at machine schema_version");
     let meta = "db_bytes db_hash format generation history last_synced_at machine project schema_name schema_version";
     assert_eq!(keys(&status["remote"]), meta);
     assert_eq!(keys(&alice.remote_meta()), meta);

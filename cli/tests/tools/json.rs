@@ -58,6 +58,50 @@ fn remotes_are_added_and_removed() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
 
+/// The same thing has the same name, in the same spelling, whoever tells it.
+fn is_snake_case(told: &Value) {
+    match told {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                assert!(key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{key}");
+                is_snake_case(value);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(is_snake_case),
+        _ => {}
+    }
+}
+
+#[test]
+fn both_kinds_of_remote_are_told_of_by_the_same_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = home(folder.path(), "server").serve(&["--listen", "127.0.0.1:0"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    let usb = folder.path().join("usb");
+    let usb = usb.to_str().unwrap();
+    for (words, code) in [
+        (&["sync", "push", "--remote", usb, "--json"][..], 0),
+        (&["sync", "pull", "--remote", usb, "--json"], 0),
+        (&["sync", "status", "--remote", usb, "--json"], 0),
+        (&["sync", "now", "--json"], 0),
+        (&["sync", "status", "--json"], 0),
+    ] {
+        let told = alice.json(words, code);
+        is_snake_case(&told);
+        assert_eq!(told["local_path"], alice.at("db.sqlite").to_str().unwrap(), "{words:?}");
+        let remote = if words.contains(&usb) { usb.to_owned() } else { server.url("shop") };
+        assert_eq!(told["remote_path"], remote, "{words:?}");
+        if words[1] == "status" {
+            for side in ["local", "remote"] {
+                assert_eq!(told[side]["schema_version"], 1, "{side}: {told}");
+            }
+            assert!(told["local"]["db_bytes"].is_u64());
+        }
+    }
+    is_snake_case(&alice.json(&["doctor", "--json"], 0));
+}
+
 #[test]
 fn a_sync_with_a_server_tells_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,6 +115,7 @@ fn a_sync_with_a_server_tells_how_it_ended() {
         assert_eq!(told["local_path"], alice.at("db.sqlite").to_str().unwrap());
         assert_eq!(told["status"]["state"], "synced");
         assert_eq!(told["status"]["pending"]["changes"], 0);
+        is_snake_case(&told);
     }
     alice.ends(&["sync", "push", "--json", "--force"], 2);
     drop(server);
@@ -98,6 +143,7 @@ fn watching_prints_each_status_once() {
     };
     let seen = until("synced", &mut next);
     assert!(seen.len() < 20, "{}", seen.len());
+    seen.iter().for_each(is_snake_case);
     // The server's end is the next news: while nothing happens nothing is printed, though pings are answered.
     std::thread::sleep(Duration::from_secs(3));
     drop(server);

@@ -37,7 +37,8 @@ pub struct Inspected {
 pub struct ClientSide {
     /// The schema's name.
     pub schema_name: String,
-    /// The schema's number.
+    /// The schema's number; what is printed of a snapshot and of a server calls it so.
+    #[serde(rename = "schema_version")]
     pub schema_number: u32,
     /// The digest of its structure, 32 hexadecimal digits.
     pub schema_digest: String,
