@@ -106,6 +106,9 @@ pub enum RemoteCommand {
         /// As JSON, for programs.
         #[arg(long)]
         json: bool,
+        /// Only their names, a line each: for a shell that completes them.
+        #[arg(long, conflicts_with = "json")]
+        names: bool,
         /// Where everything is.
         #[command(flatten)]
         home: Box<HomeFlags>,

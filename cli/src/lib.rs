@@ -12,6 +12,7 @@ mod bundle;
 mod client;
 mod clock;
 mod command;
+mod completing;
 pub mod config;
 pub mod crash;
 pub mod doctor;

@@ -17,6 +17,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::args::Arguments;
+use crate::completing::with_remotes;
 use crate::durable;
 use crate::exits::{self, Exit};
 use crate::output::{self, say};
@@ -52,7 +53,7 @@ enum ManualError {
 pub(crate) fn completions(arguments: &CompletionsArguments) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "greenlight", &mut script);
-    let script = String::from_utf8_lossy(&script);
+    let script = with_remotes(arguments.shell, &String::from_utf8_lossy(&script));
     if arguments.json {
         say!("{:#}", json!({ "shell": arguments.shell.to_string(), "script": script }));
     } else {

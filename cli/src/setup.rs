@@ -94,7 +94,10 @@ pub(crate) fn remote(command: &RemoteCommand) -> ExitCode {
         RemoteCommand::Remove { name, json, home } => {
             Home::find(home).map_err(Into::into).and_then(|home| remove(&home, name, *json))
         }
-        RemoteCommand::List { json, home } => Home::find(home).map_err(Into::into).and_then(|home| list(&home, *json)),
+        RemoteCommand::List { names: true, home, .. } => Home::find(home).map_err(Into::into).map(|home| names(&home)),
+        RemoteCommand::List { json, home, .. } => {
+            Home::find(home).map_err(Into::into).and_then(|home| list(&home, *json))
+        }
     })
 }
 
@@ -183,6 +186,12 @@ fn remove(home: &Home, name: &str, json: bool) -> Result<(), SetupError> {
     }
     say!("Removed `{name}`; what is at {address} stays.");
     Ok(())
+}
+
+fn names(home: &Home) {
+    for name in home.config.remotes.keys() {
+        say!("{name}");
+    }
 }
 
 fn list(home: &Home, json: bool) -> Result<(), SetupError> {
