@@ -14,7 +14,7 @@ pub const STATEMENT_CACHE: usize = 1_024;
 pub const ROW_KINDS: usize = 64;
 /// SQLite's page cache of a writing connection, in KiB.
 pub const CACHE_KIB: u32 = 16 * 1_024;
-/// The same while a plain database is taken over: each of its keys is looked up once for every column.
+/// The same while a plain database is taken over: each of its keys is looked up.
 pub const TAKEOVER_CACHE_KIB: u32 = 64 * 1_024;
 /// A write-ahead log larger than this is cut after a checkpoint, in bytes.
 pub const LOG_BYTES: u64 = 64 * 1024 * 1024;

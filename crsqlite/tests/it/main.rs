@@ -7,6 +7,7 @@ mod basics;
 mod convergence;
 mod empty_values;
 mod error_text;
+mod first_backfill;
 mod hostile_input;
 mod key_update;
 mod keys;
