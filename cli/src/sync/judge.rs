@@ -133,7 +133,12 @@ pub(super) fn judge(
         }
     };
     known.relation = relation;
-    known.why = why.map(str::to_owned);
+    known.why = why.map(str::to_owned).map(|why| match (present.schema_name(), there.schema_name.as_deref()) {
+        (Some(here), Some(there)) if here != there => {
+            format!("{why}, and follow different schemas (`{here}` here, `{there}` there)")
+        }
+        _ => why,
+    });
     known.base = base;
     known.unconfirmed = unconfirmed;
     known

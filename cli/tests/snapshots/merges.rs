@@ -98,6 +98,9 @@ fn a_merge_is_offered_where_both_are_of_one_schema() {
     let before = std::fs::read(bob.db()).unwrap();
     bob.fails(&["sync", "pull", "--merge", "--remote", &plain.shown()], 3, "it is a plain SQLite database");
     assert_eq!(std::fs::read(bob.db()).unwrap(), before);
+    alice.change_remote_meta(|meta| meta["schema_name"] = json!("notes"));
+    assert_eq!(offers(&replicas.shown()), [false; 3]);
+    bob.fails(&["sync", "status"], 8, "follow different schemas (`shop` here, `notes` there)");
     // What an older program has pushed does not say; the merge itself finds out.
     alice.change_remote_meta(|meta| drop(meta.as_object_mut().unwrap().remove("schema_name")));
     assert_eq!(offers(&replicas.shown()), [false; 3]);
