@@ -181,7 +181,7 @@ pub enum SyncCommand {
         json: bool,
     },
     /// How the local database and a remote stand to each other; changes nothing.
-    Status(Box<SnapshotArguments>),
+    Status(Box<StatusArguments>),
     /// Make a folder or bucket hold what is here; with a server: as `now`.
     Push(Box<SnapshotArguments>),
     /// Make the local database hold what a folder or bucket holds; with a server: as `now`.
@@ -195,6 +195,17 @@ pub enum SyncCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Which database and which remote are compared.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArguments {
+    /// As JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Which database and which remote.
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Which database and which remote, and how.

@@ -12,7 +12,7 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::{Address, Chosen};
-use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments, SyncCommand};
+use crate::args::{Arguments, CONNECT_SECONDS, Command, Place, SnapshotArguments, StatusArguments, SyncCommand};
 use crate::clock::wall_ms;
 use crate::durable;
 use crate::home::Home;
@@ -107,7 +107,10 @@ fn snapshot(command: SyncCommand) -> Result<Next, ClientError> {
     let (action, arguments) = match command {
         SyncCommand::Now { place, timeout, json } => return Ok(exchange(Exchange::Now { place, timeout, json })),
         SyncCommand::Watch { place, json } => return Ok(exchange(Exchange::Watch { place, json })),
-        SyncCommand::Status(arguments) => (Action::Status, arguments),
+        SyncCommand::Status(status) => {
+            let StatusArguments { json, place } = *status;
+            (Action::Status, Box::new(SnapshotArguments { force: false, dry_run: false, json, place }))
+        }
         SyncCommand::Push(arguments) => (Action::Push, arguments),
         SyncCommand::Pull(pull) => (Action::Pull { merge: pull.merge }, Box::new(pull.snapshot)),
     };

@@ -16,33 +16,36 @@ pub const DEFAULT_PROJECT: &str = "default";
 /// The remote that is used where none is named, if the configuration has one of this name.
 pub const DEFAULT_REMOTE: &str = "default";
 
+/// What these flags stand under in the help, apart from what the command is about.
+const HEADING: &str = "Where everything is";
+
 /// What the command line and the environment say of the paths. Each flag stands above its variable, that above the
 /// configuration's key, and that above the default.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HomeFlags {
     /// The folder where everything is that is not named otherwise [default: ~/.greenlight].
-    #[arg(long, env = "GREENLIGHT_HOME", value_name = "DIR")]
+    #[arg(long, env = "GREENLIGHT_HOME", value_name = "DIR", help_heading = HEADING)]
     pub home: Option<PathBuf>,
     /// The configuration [default: config.toml at home].
-    #[arg(long, env = "GREENLIGHT_CLIENT_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "GREENLIGHT_CLIENT_CONFIG", value_name = "FILE", help_heading = HEADING)]
     pub config: Option<PathBuf>,
     /// The local database [default: db.sqlite at home].
-    #[arg(long, env = "GREENLIGHT_DB", value_name = "FILE")]
+    #[arg(long, env = "GREENLIGHT_DB", value_name = "FILE", help_heading = HEADING)]
     pub db: Option<PathBuf>,
     /// What was exchanged with folders last [default: sync-meta.json at home].
-    #[arg(long, env = "GREENLIGHT_SYNC_META", value_name = "FILE")]
+    #[arg(long, env = "GREENLIGHT_SYNC_META", value_name = "FILE", help_heading = HEADING)]
     pub sync_meta: Option<PathBuf>,
     /// The lock against two syncs at once [default: sync.lock at home].
-    #[arg(long, env = "GREENLIGHT_SYNC_LOCK", value_name = "FILE")]
+    #[arg(long, env = "GREENLIGHT_SYNC_LOCK", value_name = "FILE", help_heading = HEADING)]
     pub sync_lock: Option<PathBuf>,
     /// The folder of logs [default: logs at home].
-    #[arg(long, env = "GREENLIGHT_LOGS", value_name = "DIR")]
+    #[arg(long, env = "GREENLIGHT_LOGS", value_name = "DIR", help_heading = HEADING)]
     pub logs: Option<PathBuf>,
     /// The folder of a server's databases [default: data at home].
-    #[arg(long, env = "GREENLIGHT_DATA", value_name = "DIR")]
+    #[arg(long, env = "GREENLIGHT_DATA", value_name = "DIR", help_heading = HEADING)]
     pub data: Option<PathBuf>,
     /// What the database is a copy of; a remote of another project is refused [default: default].
-    #[arg(long, env = "GREENLIGHT_PROJECT", value_name = "NAME")]
+    #[arg(long, env = "GREENLIGHT_PROJECT", value_name = "NAME", help_heading = HEADING)]
     pub project: Option<String>,
 }
 

@@ -123,5 +123,10 @@ fn the_help_says_how_a_command_ends() {
     assert_eq!(help(&["init"]), plain);
     assert_eq!(help(&["remote", "add"]), plain);
     assert_eq!(help(&["sync", "now"]), format!("{plain}; 3 refused, or incompatible; 4 no connection; 5 stuck"));
+    home.ends(&["sync", "status", "--force"], 2);
+    let all = home.ok(&["sync", "push", "--help"]);
+    let (own, paths) = all.split_once("\nWhere everything is:\n").unwrap();
+    assert!(own.contains("--dry-run") && own.contains("--quiet") && !own.contains("--sync-lock"), "{own}");
+    assert!(paths.contains("--sync-lock"), "{paths}");
     assert!(help(&["sync", "status"]).contains("7 ahead") && !help(&["sync", "push"]).contains("7 ahead"));
 }
