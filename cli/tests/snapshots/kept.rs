@@ -113,8 +113,15 @@ fn another_projects_snapshot_is_kept_too() {
         let (alice, _) = world.in_step();
         let carol = world.machine("carol");
         carol.write("Ulysses");
+        let mut histories = vec![alice.remote_meta()["history"].clone()];
+        let mut begins_anew = || {
+            let meta = alice.remote_meta();
+            assert!(!histories.contains(&meta["history"]) && meta.get("ancestors").is_none(), "{meta}");
+            histories.push(meta["history"].clone());
+        };
         let result = carol.json(&["sync", "push", "--force", "--project", "novels", "--json"]);
         assert_eq!(result["kept"], json!(world.remote().join("before-push.1")));
+        begins_anew();
         let of_kept = Machine { remote: PathBuf::from(text(&result["kept"])), ..alice.clone() };
         // Another one's too that this side comes from: what it was is said there alone.
         let result = carol.json(&["sync", "push", "--force", "--project", "letters", "--json"]);
@@ -122,6 +129,7 @@ fn another_projects_snapshot_is_kept_too() {
             (&result["before"], &result["kept"]),
             (&json!("equal"), &json!(world.remote().join("before-push.2")))
         );
+        begins_anew();
         assert_eq!(
             (alice.json(&["sync", "status", "--json"])["foreign"].clone(), of_kept.status()),
             (json!(true), "equal".into())
