@@ -100,7 +100,8 @@ impl Named {
         }
     }
 
-    /// Asks the server whether it would take this schema. One that has no such database yet may make it of any.
+    /// Asks the server whether it would take this schema. One that has no such database yet does not know: a new one here
+    /// can be made again of another, and one that is here stays as it is.
     ///
     /// # Errors
     /// [`ClientError::SchemaRefused`], [`ClientError::SchemaUnasked`], and what a token's file may cause.
@@ -122,6 +123,9 @@ impl Named {
                     let remote = remote.shown().to_owned();
                     Err(ClientError::SchemaRefused { remote, ours: shown(&self.schema), why, remedy })
                 })
+            }
+            Asked::Unknown if matches!(self.change, Change::Upgrade(_)) => {
+                Err(unasked("it has no database of this name".to_owned(), true))
             }
             Asked::Unknown => Ok(()),
             Asked::Refused(why) => Err(unasked(format!("{why} {NAME_TOKEN}"), true)),

@@ -72,6 +72,20 @@ fn a_server_is_asked_before_anything_is_migrated() {
 }
 
 #[test]
+fn a_server_that_does_not_have_the_database_yet_can_not_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = home(folder.path(), "server");
+    let server = serve(&owner, "new", NEWER);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    let newer = alice.file("newer.sql", NEWER);
+    leaves_alone(&alice, &["sync", "now", "--schema", &newer], 3, "it has no database of this name");
+    assert!(alice.ok(&["init", "--schema", &newer]).contains(SAID));
+    alice.ok(&["sync", "now", "--schema", &newer]);
+    alice.ok(&["sync", "status"]);
+}
+
+#[test]
 fn a_server_that_asks_for_a_token_is_asked_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let owner = home(folder.path(), "server");
