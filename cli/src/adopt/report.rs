@@ -18,6 +18,9 @@ const EXTENSION: &str = "Whatever reads it goes on as before. Whatever writes it
 /// Where it is, seen from this program's folder, as they are handed out.
 const BESIDE: &str = "../lib/crsqlite.so";
 
+/// The number of a schema that nobody had before.
+const FIRST: u32 = 1;
+
 /// What was done, or would be, or what is in the way.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -26,8 +29,9 @@ pub(super) struct Report {
     dry_run: bool,
     /// Whether what was in the way was mended in the copy.
     mended: bool,
-    /// Its name and number.
-    schema: String,
+    /// What its schema is called.
+    schema_name: String,
+    schema_version: u32,
     schema_file: PathBuf,
     /// What programs that write it have to load; `None` where it did not come with this program.
     extension: Option<PathBuf>,
@@ -54,7 +58,8 @@ impl Report {
             adopted: false,
             dry_run: arguments.dry_run,
             mended: false,
-            schema: format!("{} 1", choice.name),
+            schema_name: choice.name.clone(),
+            schema_version: FIRST,
             schema_file: places.schema.clone(),
             extension: extension(),
             backup: None,
@@ -108,7 +113,7 @@ impl Report {
             let (rows, tables) = self.counts();
             let mending = if self.obstacles.is_empty() { "" } else { ", after mending it" };
             writeln!(out, "{} would be taken over{mending}: {rows} in {tables}.", self.file.display())?;
-            writeln!(out, "Its schema would be {}, in {}.", self.schema, self.schema_file.display())?;
+            writeln!(out, "Its schema would be {} {FIRST}, in {}.", self.schema_name, self.schema_file.display())?;
             self.print_extension(out)?;
             writeln!(out, "Nothing was changed: this was a dry run.")?;
         } else {
@@ -129,10 +134,10 @@ impl Report {
         writeln!(out, "As it was it is kept as {}.", self.kept.display())?;
         writeln!(
             out,
-            "Its schema is {}, in {}: a server needs the same file, as schemas/{}.sql at home for `greenlight serve`.",
-            self.schema,
+            "Its schema is {} {FIRST}, in {}: a server needs the same file, as schemas/{}.sql at home for `greenlight serve`.",
+            self.schema_name,
             self.schema_file.display(),
-            self.schema.split(' ').next().unwrap_or_default()
+            self.schema_name
         )?;
         self.print_extension(out)?;
         let word = output::quoted(&file.to_string());

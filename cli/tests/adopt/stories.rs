@@ -210,7 +210,7 @@ fn programs_are_told_the_same() {
     let at = |name: &str| world.path(name).display().to_string();
     let tables = json!([{ "table": "author", "rows": 1 }, { "table": "book", "rows": 2 }]);
     let mut told = json!({
-        "file": at("shop.db"), "adopted": false, "dry_run": true, "mended": false, "schema": "shop 1",
+        "file": at("shop.db"), "adopted": false, "dry_run": true, "mended": false, "schema_name": "shop", "schema_version": 1,
         "schema_file": at("shop.db.schema.sql"), "extension": null, "backup": null, "tables": tables, "skipped": [],
         "changes": null, "db_bytes": null, "obstacles": [], "mend": null, "notes": [],
     });
