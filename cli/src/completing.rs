@@ -42,10 +42,10 @@ fn zsh(script: &str) -> String {
 }
 
 fn fish(script: &str) -> String {
-    let sync = "__fish_greenlight_using_subcommand sync";
+    let choosing = "__fish_greenlight_using_subcommand sync; or __fish_greenlight_using_subcommand doctor";
     let remove = "__fish_greenlight_using_subcommand remote; and __fish_seen_subcommand_from remove";
     format!(
-        "{script}complete -c greenlight -n \"{sync}\" -l remote -r -a '({NAMES})'\n\
+        "{script}complete -c greenlight -n \"{choosing}\" -l remote -r -a '({NAMES})'\n\
          complete -c greenlight -n \"{remove}\" -f -a '({NAMES})'\n"
     )
 }

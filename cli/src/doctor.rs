@@ -27,6 +27,9 @@ pub struct DoctorArguments {
     /// logs, the schema and the number of rows. No rows, and no secrets as far as they can be told.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// A remote to look at besides the configured ones: the one that is meant where nobody says which.
+    #[arg(long, env = "GREENLIGHT_SYNC_REMOTE", value_name = "REMOTE")]
+    pub remote: Option<String>,
     /// A file that holds the access token of a server; else the environment variable GREENLIGHT_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -140,7 +143,7 @@ fn examine(arguments: &DoctorArguments) -> Result<(Home, Report, Redactor), Stri
     places::look(&arguments.home, &home, &secrets, &mut findings);
     let database = contents::look(&home, &mut findings);
     let client = database.as_ref().and_then(|database| database.client.as_ref());
-    remotes::look(&home, client, arguments.token_file.as_deref(), &mut findings);
+    remotes::look(&home, client, arguments, &mut findings);
     let (problems, warnings) = (findings.count(Level::Problem), findings.count(Level::Warning));
     let environment = places::variables();
     let redactor = Redactor::new(&secrets)?;

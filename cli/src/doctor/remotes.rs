@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use greenlight_store::portable::ClientSide;
 
-use super::Findings;
 use super::places::is_writable;
+use super::{DoctorArguments, Findings};
 use crate::address::{Address, Chosen};
 use crate::ask::{self, Asked};
-use crate::home::{DEFAULT_REMOTE, Home};
+use crate::home::Home;
 use crate::misfit::{self, Misfit};
 use crate::sync::{FolderRemote, S3Place, S3Remote, SnapshotRemote as _};
 use crate::{Remote, Token, command};
@@ -31,13 +31,14 @@ struct Asking<'a> {
     clock: Option<Duration>,
 }
 
-pub(super) fn look(home: &Home, client: Option<&ClientSide>, token_file: Option<&Path>, findings: &mut Findings) {
-    let mut asking = Asking { token_file, client, clock: None };
+pub(super) fn look(home: &Home, client: Option<&ClientSide>, arguments: &DoctorArguments, findings: &mut Findings) {
+    let mut asking = Asking { token_file: arguments.token_file.as_deref(), client, clock: None };
     for name in home.config.remotes.keys() {
         one(&format!("remote {name}"), Chosen::find(home, Some(name)), &mut asking, findings);
     }
-    if !home.config.remotes.contains_key(DEFAULT_REMOTE) {
-        one("remote", Chosen::find(home, None), &mut asking, findings);
+    let meant = Chosen::find(home, arguments.remote.as_deref());
+    if !matches!(&meant, Ok(Chosen { name: Some(_), .. })) {
+        one("remote", meant, &mut asking, findings);
     }
     match asking.clock {
         None => findings.ok("clock", "no server told its time, so this machine's was not compared"),
@@ -57,7 +58,7 @@ fn one(
 ) {
     match chosen.map(|chosen| (chosen.token(asking.token_file), chosen.name, chosen.address)) {
         Err(error) => {
-            let remedy = "take it away with `greenlight remote remove`, and add it again";
+            let remedy = "name another, or take it away with `greenlight remote remove` and add it again";
             findings.problem(check, error.to_string(), remedy);
         }
         Ok((_, name, Address::Folder(path))) => folder(check, &path, name.is_some(), findings),

@@ -71,6 +71,21 @@ fn a_home_that_is_not_there_is_not_made() {
 }
 
 #[test]
+fn the_remote_that_the_environment_names_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = pushed(folder.path());
+    let says = |remote: &str| {
+        let output = home.command(&["doctor", "--json"]).env("GREENLIGHT_SYNC_REMOTE", remote).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["checks"].as_array().unwrap().iter().find(|found| found["check"] == "remote").cloned()
+    };
+    std::fs::create_dir(folder.path().join("stick")).unwrap();
+    assert!(says("./stick").unwrap()["says"].as_str().unwrap().contains("stick holds nothing yet"));
+    assert_eq!(says("nobody").unwrap()["level"], "problem");
+    assert_eq!(says("default"), None, "it is looked at under its name already");
+}
+
+#[test]
 fn what_is_broken_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let home = pushed(folder.path());

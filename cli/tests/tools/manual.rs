@@ -63,9 +63,9 @@ fn every_shell_has_its_script() {
         let places =
             script.matches("greenlight remote list --names").count() + script.matches("_greenlight_places'").count();
         let expected = match shell {
-            "bash" => 5 + 1,
+            "bash" => 6 + 1,
             "fish" => 2,
-            "zsh" => 5 + 1,
+            "zsh" => 6 + 1,
             _ => 0,
         };
         assert_eq!(places, expected, "{shell}");
