@@ -5,12 +5,15 @@
 //! name that it keeps: `db.sqlite`, or that and how it is packed. A reader looks for the hash's name first, so at
 //! every moment there is the snapshot that the meta names. Never writes into a file that a reader may have open.
 
+mod making;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use self::making::Making;
 use super::kept::{self, Found, KEPT_PART, Slot};
 use super::meta::{self, META, Meta, NAMES};
 use super::report::{Progress, Stage};
@@ -69,27 +72,20 @@ impl FolderRemote {
     /// Keeps what is there, in a folder that gets its name when it is complete. Tells where; a meta without its snapshot
     /// is nothing that could be kept.
     fn keep(&self, there: &Meta) -> Result<Option<String>, SyncError> {
-        let stored = self.at(there.name());
-        if !std::fs::metadata(&stored).is_ok_and(|facts| facts.is_file()) {
+        if !is_file(&self.at(there.name()))? {
             return Ok(None);
         }
         let slot = self.slot(there)?;
         let place = self.at(&slot.name);
         if !slot.is_filled {
-            let part = self.at(KEPT_PART);
-            std::fs::create_dir(&part).map_err(|source| failed(&part, source))?;
-            let (to, meta) = (part.join(there.name()), part.join(META));
-            // Where the file system has no second names, a copy has it.
-            let is_file = stored.symlink_metadata().is_ok_and(|facts| facts.is_file());
-            if !is_file || std::fs::hard_link(&stored, &to).is_err() {
-                copy(&stored, &to, there.stored().1, &mut |_, _| {})?;
-            }
+            let not_kept = |source| failed(&place, source);
+            let making = Making::begin(&self.folder, KEPT_PART).map_err(not_kept)?;
+            making.take(there.name()).map_err(|source| failed(&self.at(there.name()), source))?;
             let bytes = meta::read_limited(&self.at(META)).map_err(|source| failed(&self.at(META), source))?;
             if !Meta::parse(&bytes, &self.shown())?.is_same(there) {
                 return Err(SyncError::Raced(self.shown()));
             }
-            durable::write(&meta, &bytes).map_err(|source| failed(&meta, source))?;
-            rename(&part, &place)?;
+            making.write(META, &bytes).and_then(|()| making.finish(&slot.name)).map_err(not_kept)?;
             sync(&self.folder)?;
         }
         crash::point(Point::RemoteKept);
@@ -98,14 +94,10 @@ impl FolderRemote {
 
     /// Finishes what a push was cut off in, and removes what another one left half-way.
     fn settle(&self, there: Option<&Meta>) -> Result<(), SyncError> {
-        let part = self.at(KEPT_PART);
-        match std::fs::remove_dir_all(&part) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            removed => removed.map_err(|source| failed(&part, source))?,
-        }
+        self.clear_kept_part()?;
         if let Some(meta) = there {
             let named = self.by_hash(meta);
-            if named.exists() {
+            if is_file(&named)? {
                 rename(&named, &self.at(meta.name()))?;
                 sync(&self.folder)?;
             }
@@ -120,6 +112,19 @@ impl FolderRemote {
             }
         }
         Ok(())
+    }
+
+    /// Removes what has the name of a folder that is being made, whatever it is; of a link itself, and not what it leads
+    /// to.
+    fn clear_kept_part(&self) -> Result<(), SyncError> {
+        let part = self.at(KEPT_PART);
+        let removed = match part.symlink_metadata() {
+            Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(&part),
+            Ok(_) => std::fs::remove_file(&part),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        removed.map_err(|source| failed(&part, source))
     }
 
     /// Everything up to the decisive step: the snapshot lies there under its hash, checked and on disk.
@@ -249,7 +254,7 @@ impl SnapshotRemote for FolderRemote {
         let kept = there.as_ref().filter(|_| keeps).map(|there| self.keep(there)).transpose().inspect_err(|_| {
             // What can't be removed now is by the next push.
             drop(std::fs::remove_file(&named));
-            drop(std::fs::remove_dir_all(self.at(KEPT_PART)));
+            drop(self.clear_kept_part());
         })?;
         if !turn.is_held() || !is_seen(&self.meta()?) {
             drop(std::fs::remove_file(&named));
@@ -274,6 +279,16 @@ impl SnapshotRemote for FolderRemote {
         }
         crash::point(Point::RemoteCleared);
         Ok(kept.flatten())
+    }
+}
+
+/// Whether there is a file of this name. What is none stays, and is told.
+fn is_file(path: &Path) -> Result<bool, SyncError> {
+    match path.symlink_metadata() {
+        Ok(facts) if facts.is_file() => Ok(true),
+        Ok(facts) => Err(failed(path, making::refused(facts.is_symlink()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(failed(path, source)),
     }
 }
 

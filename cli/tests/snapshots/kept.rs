@@ -1,10 +1,12 @@
 //! What a push by force replaces is kept in the remote, and is a remote itself.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Kind, Machine, World, books, each, everywhere, names};
+use crate::fixture::{Kind, Machine, World, books, each, everywhere, names, said};
 
 /// As many as a remote keeps.
 const KEPT: usize = 8;
@@ -138,7 +140,7 @@ fn another_projects_snapshot_is_kept_too() {
 }
 
 /// Everything below a folder, by name.
-fn contents(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for name in names(folder) {
         let path = folder.join(&name);
@@ -251,20 +253,29 @@ fn what_has_such_a_name_already_stays() {
 
 #[test]
 fn what_can_have_no_second_name_is_copied() {
-    each(|world| {
-        let (alice, bob) = world.in_step();
-        alice.write("Persuasion");
-        alice.ok(&["sync", "push"]);
-        // A link to elsewhere: a second name of that would be no copy.
-        let (stored, elsewhere) = (world.remote().join("db.sqlite"), world.folder.path().join("elsewhere"));
-        std::fs::rename(&stored, &elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, &stored).unwrap();
-        bob.ok(&["sync", "push", "--force"]);
-        let kept = world.remote().join("before-push.1/db.sqlite");
-        assert!(std::fs::symlink_metadata(&kept).unwrap().is_file());
-        std::fs::remove_file(&elsewhere).unwrap();
-        assert_eq!(books(&kept), ["Emma", "Persuasion"]);
-    });
+    let world = World::new(true);
+    let (alice, bob) = world.in_step();
+    alice.write("Persuasion");
+    alice.ok(&["sync", "push"]);
+    let stored = world.remote().join("db.sqlite");
+    std::fs::set_permissions(&stored, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // On a file system of its own: no second name leads there.
+    let inner = bob.command(&[]);
+    let mut unshare = Command::new("unshare");
+    let script = "mount --bind remote/db.sqlite remote/db.sqlite && exec \"$0\" sync push --force";
+    unshare.args(["--map-root-user", "--mount", "bash", "-c", script]).arg(inner.get_program());
+    unshare.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.folder.path());
+    let output = unshare.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let kept = world.remote().join("before-push.1/db.sqlite");
+    assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!((kept.metadata().unwrap().nlink(), stored.metadata().unwrap().nlink()), (1, 1));
+    assert_eq!(books(&kept), ["Emma", "Persuasion"]);
+    // Who pushes next finishes what could not be done there.
+    bob.write("Sanditon");
+    bob.ok(&["sync", "push"]);
+    alice.ok(&["sync", "pull", "--force"]);
+    assert_eq!(alice.books(), ["Emma", "Sanditon"]);
 }
 
 #[test]

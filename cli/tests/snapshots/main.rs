@@ -15,5 +15,6 @@ mod packing;
 mod refusals;
 #[path = "../tools/relay.rs"]
 mod relay;
+mod shared;
 mod storage;
 mod stories;
