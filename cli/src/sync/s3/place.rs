@@ -74,7 +74,12 @@ impl S3Place {
 
     /// The place below a name of this one's.
     pub(super) fn below(&self, name: &str) -> Self {
-        Self { prefix: self.key(name).to_string(), ..self.clone() }
+        let prefix = match self.prefix.as_str() {
+            "" => name.to_owned(),
+            // Not a key, in which some characters are written otherwise.
+            prefix => format!("{prefix}/{name}"),
+        };
+        Self { prefix, ..self.clone() }
     }
 
     /// What all names begin with.
@@ -151,6 +156,18 @@ mod tests {
         assert_eq!(S3Place::parse("s3://bucket").unwrap().key("a").as_ref(), "a");
         for address in ["s3://", "s3://Bucket/x", "s3://me:secret@bucket/x", "s3://bucket/a//b", "s3://bucket/../b"] {
             assert!(S3Place::parse(address).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_place_below_is_below_whatever_the_name_is_made_of() {
+        for prefix in ["", "notes/mine", "bücher/~me", "50%", "%C3%BC", "a*b[c] d"] {
+            let place = S3Place::parse(&format!("s3://bucket/{prefix}")).unwrap();
+            let below = place.below("before-push.1");
+            assert_eq!(below.key("a").as_ref(), format!("{}/a", place.key("before-push.1")), "{prefix}");
+            // Who is told of it finds it.
+            assert_eq!(S3Place::parse(&below.to_string()).unwrap(), below, "{prefix}");
+            assert_eq!(below.to_string(), format!("{}/before-push.1", place));
         }
     }
 
