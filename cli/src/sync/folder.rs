@@ -65,7 +65,7 @@ impl FolderRemote {
 
     /// Where what is there is kept, by what is kept there already.
     fn slot(&self, there: &Meta) -> Result<Slot, SyncError> {
-        let found: Vec<_> = kept::names().map(|name| found_at(&self.at(&name))).collect();
+        let found: Vec<_> = kept::names().map(|name| found_at(&self.at(&name), there)).collect();
         kept::choose(there, &self.shown(), &found)
     }
 
@@ -297,16 +297,23 @@ pub(super) fn otherwise_long(found: u64, expected: u64) -> String {
     format!("it has {found} bytes instead of {expected}")
 }
 
-/// What is in a folder that may keep a snapshot.
-fn found_at(folder: &Path) -> Found {
-    if matches!(folder.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
-        return Found::Nothing;
+/// What is in a folder that may keep a snapshot. That it is just the one that is there is believed where its hash says
+/// so: something else may have written into it, and what is there may be the last that is whole.
+fn found_at(folder: &Path, there: &Meta) -> Found {
+    match folder.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Found::Nothing,
+        Ok(facts) if facts.is_dir() => {}
+        _ => return Found::Unclear,
     }
     let remote = FolderRemote::new(folder);
-    match remote.meta() {
-        Ok(Some(meta)) if remote.flaw(&meta).is_ok_and(|flaw| flaw.is_none()) => Found::Snapshot(Box::new(meta)),
-        _ => Found::Unclear,
-    }
+    let Ok(Some(meta)) = remote.meta() else { return Found::Unclear };
+    let stored = remote.at(meta.name());
+    let (hash, bytes) = meta.stored();
+    // What can't be read is kept once more.
+    let is_it =
+        || is_file(&stored).unwrap_or(false) && hash_of(&stored).is_ok_and(|found| found == (hash.into(), bytes));
+    let is_whole = if meta.is_same(there) { is_it() } else { remote.flaw(&meta).is_ok_and(|flaw| flaw.is_none()) };
+    if is_whole { Found::Snapshot(Box::new(meta)) } else { Found::Unclear }
 }
 
 /// Whether it is the name of what a push was cut off in: that of a snapshot, its hash, and maybe `.part`.

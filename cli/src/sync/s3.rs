@@ -165,7 +165,19 @@ impl S3Remote {
 
     /// The object that a meta names.
     fn object(&self, meta: &Meta) -> Option<Key> {
-        meta.payload.as_ref()?.object.as_deref().map(|name| self.place.key(name))
+        object_at(&self.place, meta)
+    }
+
+    /// What is wrong with the object that a meta at a place names, as far as its length tells.
+    async fn flaw_at(&self, place: &S3Place, meta: &Meta) -> Result<Option<String>, SyncError> {
+        let Some(key) = object_at(place, meta) else { return Ok(Some(NO_OBJECT.to_owned())) };
+        let expected = meta.stored().1;
+        match self.store.head(&key).await {
+            Ok(found) if found.size == expected => Ok(None),
+            Ok(found) => Ok(Some(otherwise_long(found.size, expected))),
+            Err(error) if failure::is_no_object(&error) => Ok(Some(format!("there is no object {key}"))),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Where what is there is kept, by what is kept there already.
@@ -179,8 +191,13 @@ impl S3Remote {
         }
         let mut found = Vec::new();
         for name in kept::names() {
-            found.push(match self.seen_at(&self.place.below(&name)).await {
+            let place = self.place.below(&name);
+            found.push(match self.seen_at(&place).await {
                 Ok(None) => Found::Nothing,
+                // That this one is kept already is believed where its object is there, whole.
+                Ok(Some(seen)) if seen.meta.is_same(there) && self.flaw_at(&place, &seen.meta).await?.is_some() => {
+                    Found::Unclear
+                }
                 Ok(Some(seen)) => Found::Snapshot(Box::new(seen.meta)),
                 Err(SyncError::Meta { .. } | SyncError::NewerFormat { .. }) => Found::Unclear,
                 Err(error) => return Err(error),
@@ -324,14 +341,7 @@ impl SnapshotRemote for S3Remote {
     }
 
     fn flaw(&self, there: &Meta) -> Result<Option<String>, SyncError> {
-        let Some(key) = self.object(there) else { return Ok(Some(NO_OBJECT.to_owned())) };
-        let expected = there.stored().1;
-        match self.runtime.block_on(self.store.head(&key)) {
-            Ok(found) if found.size == expected => Ok(None),
-            Ok(found) => Ok(Some(otherwise_long(found.size, expected))),
-            Err(error) if failure::is_no_object(&error) => Ok(Some(format!("there is no object {key}"))),
-            Err(error) => Err(self.failed(error)),
-        }
+        self.runtime.block_on(self.flaw_at(&self.place, there))
     }
 
     fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
@@ -342,6 +352,11 @@ impl SnapshotRemote for S3Remote {
     fn replace(&self, order: &Replacement<'_>, progress: Progress<'_>) -> Result<Option<String>, SyncError> {
         self.runtime.block_on(self.put_in_place(order, progress))
     }
+}
+
+/// The object that a meta at a place names.
+fn object_at(place: &S3Place, meta: &Meta) -> Option<Key> {
+    meta.payload.as_ref()?.object.as_deref().map(|name| place.key(name))
 }
 
 /// Whether it is a name that pushes give: a snapshot's with its hash and a random number, or a probe's.

@@ -1,9 +1,11 @@
 //! What a push by force replaces is kept in the remote, and is a remote itself.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::Command;
 
+use greenlight_cli::crash::VARIABLE;
 use serde_json::{Value, json};
 
 use crate::fixture::{Kind, Machine, World, books, each, everywhere, names, said};
@@ -213,6 +215,41 @@ fn where_the_snapshot_is_missing_there_is_nothing_to_keep_and_what_is_left_of_on
         bob.ok(&["sync", "pull", "--force"]);
         assert_eq!(bob.books(), ["Emma", "Lady Susan", "Persuasion"]);
     });
+}
+
+#[test]
+fn what_is_kept_already_is_believed_only_where_it_is_what_its_meta_says() {
+    for kind in [Kind::Folder, Kind::Compressed, Kind::Bucket] {
+        let world = World::with(true, kind);
+        let (alice, bob) = world.in_step();
+        alice.write("Persuasion");
+        alice.ok(&["sync", "push"]);
+        bob.write("Sanditon");
+        let output = bob.command(&["sync", "push", "--force"]).env(VARIABLE, "remote-kept:1").output().unwrap();
+        assert!(output.status.code().is_none(), "it was not passed: {}", said(&output));
+        // Bob's push died. What it kept is one file with what is there, and something writes into that; in a bucket
+        // somebody removes half of what is kept.
+        let kept = world.remote().join("before-push.1");
+        let object = names(&kept).into_iter().find(|name| name.starts_with("db.sqlite")).unwrap();
+        if kind == Kind::Bucket {
+            std::fs::remove_file(kept.join(&object)).unwrap();
+        } else {
+            let stored = world.remote().join(&object);
+            let whole = std::fs::read(&stored).unwrap();
+            let mut file = std::fs::File::options().write(true).open(&stored).unwrap();
+            file.write_all(&vec![7; whole.len()]).unwrap();
+            // And whoever has the good one puts that back, as a file of its own.
+            std::fs::remove_file(&stored).unwrap();
+            std::fs::write(&stored, whole).unwrap();
+        }
+        let planned = bob.json(&["sync", "push", "--force", "--dry-run", "--json"]);
+        let result = bob.json(&["sync", "push", "--force", "--json"]);
+        assert_eq!(result["kept"], planned["kept"]);
+        assert_eq!(text(&result["kept"]), format!("{}/before-push.2", world.shown()));
+        let carol = at(&world, "carol", &text(&result["kept"]));
+        carol.ok(&["sync", "pull"]);
+        assert_eq!(carol.books(), ["Emma", "Persuasion"], "{kind:?}");
+    }
 }
 
 #[test]
