@@ -138,6 +138,14 @@ pub trait SnapshotRemote {
         true
     }
 
+    /// Whether there is room for so many bytes, as far as the place tells; one that can't tell refuses nothing.
+    ///
+    /// # Errors
+    /// [`SyncError::NoRoom`].
+    fn has_room(&self, _bytes: u64) -> Result<(), SyncError> {
+        Ok(())
+    }
+
     /// Where a replacement that keeps what is there would have it, for a person: the address of a remote.
     ///
     /// # Errors

@@ -227,6 +227,12 @@ impl SnapshotRemote for FolderRemote {
         }
     }
 
+    fn has_room(&self, bytes: u64) -> Result<(), SyncError> {
+        // A push makes the folder, in one that is there.
+        let there = self.folder.ancestors().find(|above| above.is_dir());
+        there.map_or(Ok(()), |there| has_room(there, bytes))
+    }
+
     fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {
         Ok(self.at(&self.slot(there)?.name).display().to_string())
     }

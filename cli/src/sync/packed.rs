@@ -33,6 +33,11 @@ impl PackedRemote {
         (self.packing.compression.unwrap_or(present.0), self.packing.encryption.unwrap_or(present.1))
     }
 
+    /// Whether a push over what is there compresses, so that nobody knows before how long it becomes.
+    pub(super) fn compresses(&self, there: Option<&Meta>) -> bool {
+        self.over(there).0 != Compression::None
+    }
+
     /// Whether a push over what is there encrypts.
     pub(super) fn encrypts(&self, there: Option<&Meta>) -> bool {
         self.over(there).1 != Encryption::None
@@ -131,6 +136,10 @@ impl SnapshotRemote for PackedRemote {
             // What can't be removed is of no use to anybody, and is told by the first error.
             drop(std::fs::remove_file(target));
         })
+    }
+
+    fn has_room(&self, bytes: u64) -> Result<(), SyncError> {
+        self.inner.has_room(bytes)
     }
 
     fn place_to_keep(&self, there: &Meta) -> Result<String, SyncError> {

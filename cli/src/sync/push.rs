@@ -3,7 +3,7 @@
 //! Where in the flow: the local database is copied while nobody writes, the copy goes to the remote, and what was
 //! exchanged is written down before the step that decides and after it. Never overwrites what it did not see.
 
-use greenlight_store::portable::{Event, Take, take};
+use greenlight_store::portable::{Event, Present, Take, take};
 
 use super::folder::hash_of;
 use super::judge::{Known, Relation};
@@ -104,6 +104,21 @@ fn keeps_secret(config: &SyncConfig, remote: &PackedRemote, known: &Known) -> Re
     if remote.would_open_up(last, known.there.as_ref()) { Err(SyncError::OpensUp(remote.shown())) } else { Ok(()) }
 }
 
+/// Whether there is room for what a push makes, as far as that is known before it is made: a replica's snapshot is made
+/// of its copy and at most as long, and how long something becomes when it is compressed nobody knows.
+fn has_room_for(config: &SyncConfig, remote: &PackedRemote, known: &Known, parts: &Parts) -> Result<(), SyncError> {
+    let bytes = length(&config.local_db);
+    let is_replica = matches!(known.present, Some(Present::Replica { .. }));
+    let there = known.there.as_ref();
+    let is_compressed = remote.compresses(there);
+    let is_only_encrypted = remote.encrypts(there) && !is_compressed;
+    let files = 1 + u64::from(is_replica) + u64::from(is_only_encrypted);
+    // The copy takes the place of the former one before anything is made of it.
+    let needed = bytes.saturating_mul(files).saturating_sub(length(&parts.backup)).max(bytes);
+    has_room(folder_of(&config.local_db), needed)?;
+    if is_replica || is_compressed { Ok(()) } else { remote.has_room(bytes) }
+}
+
 fn carry_out(
     config: &SyncConfig,
     remote: &PackedRemote,
@@ -112,7 +127,7 @@ fn carry_out(
     parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<(Meta, Option<String>), SyncError> {
-    has_room(folder_of(&config.local_db), length(&config.local_db))?;
+    has_room_for(config, remote, known, parts)?;
     let order = Take { source: &config.local_db, backup: &parts.backup, part: &parts.taken, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),

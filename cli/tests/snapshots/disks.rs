@@ -59,6 +59,7 @@ fn a_full_remote_keeps_what_it_has() {
     each(|world| {
         let (alice, bob) = world.in_step();
         write_many(&alice, 40);
+        let backup = std::fs::read(alice.home.join("db.sqlite.bak")).unwrap();
         let after = world.folder.path().join("after");
         let fails = |kibibytes, why: &str| {
             let output = in_small_remote(&alice, &["sync", "push"], kibibytes);
@@ -73,12 +74,17 @@ fn a_full_remote_keeps_what_it_has() {
             said(&output)
         };
         let told = fails(600, "free, and this needs");
+        // How long a replica's snapshot becomes is known once it is made.
+        let is_copied = std::fs::read(alice.home.join("db.sqlite.bak")).unwrap() != backup;
+        assert_eq!(is_copied, world.replicas);
         let kibibytes = |words: &str| -> u64 {
             let (_, rest) = told.split_once(words).unwrap();
             rest.split_once(".00 KiB").unwrap().0.trim().parse().unwrap()
         };
         // Where the snapshot fits, and not one page more, the meta does not.
-        fails(600 + kibibytes("this needs") - kibibytes(" has "), "No space left");
+        // Where it was asked before anything was copied, the push's lock was not there yet.
+        let lock = if is_copied { 0 } else { 4 };
+        fails(600 + kibibytes("this needs") - kibibytes(" has ") + lock, "No space left");
         // There is room for it where it fits.
         assert!(in_small_remote(&alice, &["sync", "push"], 8_000).status.success());
         let bigger = Machine { remote: after.clone(), ..bob };
@@ -117,6 +123,13 @@ fn what_does_not_fit_at_home_is_told_before_anything_is_fetched_or_copied() {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains("free, and this needs"), "{}", said(&output));
         assert_eq!((alice.remote_meta()["generation"].as_u64(), alice.status()), (Some(1), "ahead".to_owned()));
+        // The copy of what is here fits, and what is made of that does not.
+        let kibibytes = std::fs::metadata(alice.db()).unwrap().len() / 1024 * 5 / 2;
+        let output = in_small(&alice, "alice", &["sync", "push"], kibibytes);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("free, and this needs"), "{}", said(&output));
+        let backup = |home: &Path| std::fs::read(home.join("db.sqlite.bak")).unwrap();
+        assert!(backup(&world.folder.path().join("after")) == backup(&alice.home), "it was copied");
         alice.ok(&["sync", "push"]);
         let output = in_small(&bob, "bob", &["sync", "pull"], 1_000);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
