@@ -38,7 +38,7 @@ pub const EXITS: [Exit; 10] = [
 pub const COMMANDS: [(&str, &[u8]); 6] = [
     ("adopt", &[0, 1, 2, 3, 9]),
     ("sync now", &[0, 1, 2, 3, 4, 5]),
-    ("sync status", &[0, 1, 2, 3, 4, 6, 7, 8, 9]),
+    ("sync status", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
     ("sync push", &[0, 1, 2, 3, 4, 5, 6, 8, 9]),
     ("sync pull", &[0, 1, 2, 3, 4, 5, 8, 9]),
     ("sync watch", &[0, 1, 2, 3, 4]),

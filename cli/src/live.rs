@@ -25,6 +25,7 @@ enum Relation {
     Ahead,
     Behind,
     Diverged,
+    Stuck,
     Incompatible,
     Refused,
     Unreachable,
@@ -63,6 +64,7 @@ pub(crate) async fn status(home: &Home, remote: &Remote, token: &Token, json: bo
         Relation::Equal => 0,
         Relation::Incompatible | Relation::Refused => 3,
         Relation::Unreachable => 4,
+        Relation::Stuck => 5,
         Relation::Behind => 6,
         Relation::Ahead => 7,
         Relation::Diverged => 8,
@@ -118,16 +120,22 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
     if let Some(Misfit { why, .. }) = misfit::find(&client.identity, server) {
         return (Relation::Incompatible, Some(why));
     }
+    if client.quarantined > 0 {
+        let why = format!("{} could not be applied", counted(client.quarantined, "incoming change"));
+        return (Relation::Stuck, Some(why));
+    }
     // After a restore its numbers may be lower, and everything is compared again.
     let was_restored = client.server_epoch.as_ref().is_some_and(|epoch| *epoch != meta.epoch);
     let why = if was_restored {
         Some("the server's database was put back from a copy; the next sync mends that".to_owned())
+    } else if client.must_offer {
+        Some("nobody knows what of all that is here the server has; the next sync offers it once".to_owned())
     } else {
         misfit::difference(&client.identity, server)
     };
     let is_behind = meta.head != client.cursor || was_restored;
     (
-        match (client.pending > 0, is_behind) {
+        match (client.pending > 0 || client.must_offer, is_behind) {
             (false, false) => Relation::Equal,
             (true, false) => Relation::Ahead,
             (false, true) => Relation::Behind,
@@ -136,22 +144,26 @@ fn judge(client: &ClientSide, asked: &Asked) -> (Relation, Option<String>) {
         why,
     )
 }
+
 /// A server merges: that both sides have moved needs nobody's decision.
 fn light(relation: Relation) -> Light {
     match relation {
         Relation::Equal => Light::Green,
         Relation::Ahead | Relation::Behind | Relation::Diverged => Light::Yellow,
-        Relation::Incompatible | Relation::Refused | Relation::Unreachable => Light::Red,
+        Relation::Stuck | Relation::Incompatible | Relation::Refused | Relation::Unreachable => Light::Red,
     }
 }
 
 fn describe(status: &LiveStatus) -> String {
     let sentence = match status.status {
         Relation::Equal => "Equal: everything is on both sides.",
-        Relation::Ahead => "Ahead: what was written here is not on the server yet. `greenlight sync now` sends it.",
+        Relation::Ahead => "Ahead: what is here is not all on the server yet. `greenlight sync now` sends it.",
         Relation::Behind => "Behind: the server has changes that are not here. `greenlight sync now` fetches them.",
         Relation::Diverged => {
             "Diverged: both sides have changes. `greenlight sync now` merges them; nothing is lost by that."
+        }
+        Relation::Stuck => {
+            "Stuck: not all that came from the server could be applied. `greenlight doctor` says what helps."
         }
         Relation::Incompatible => "Incompatible: what is here and the server can't be brought in step.",
         Relation::Refused => "Refused: the server does not let this client in.",
@@ -160,6 +172,10 @@ fn describe(status: &LiveStatus) -> String {
     let local = &status.local;
     let client = &local.client;
     let sentence = match status.status {
+        Relation::Equal if client.held_aside > 0 => {
+            "Equal, but for what came from the server and waits for a newer schema."
+        }
+        Relation::Equal if client.left_out > 0 => "Equal, but for what was left out by hand.",
         Relation::Ahead | Relation::Diverged if client.read_only => {
             "This token may only read, as the server said last: what was written here waits for one that may write."
         }
@@ -178,8 +194,14 @@ fn describe(status: &LiveStatus) -> String {
         counted(client.pending, "change"),
         client.cursor
     );
-    if client.quarantined > 0 {
-        text += &format!("\n          {} could not be applied (quarantined)", counted(client.quarantined, "change"));
+    for (count, what) in [
+        (client.quarantined, "could not be applied (quarantined)"),
+        (client.held_aside, "held aside for a newer schema"),
+        (client.left_out, "left out by hand"),
+    ] {
+        if count > 0 {
+            text += &format!("\n          {} {what}", counted(count, "change"));
+        }
     }
     text += &format!("\n  remote  {}", status.remote_path);
     if let Some(meta) = &status.remote {
@@ -206,6 +228,7 @@ mod tests {
             acknowledged: 0,
             version: 9,
             pending,
+            must_offer: false,
             quarantined: 0,
             held_aside: 0,
             left_out: 0,
@@ -246,6 +269,20 @@ mod tests {
         assert_eq!(judged(&client(0, 5), server(6)), Relation::Behind);
         assert_eq!(judged(&client(1, 5), server(6)), Relation::Diverged);
         assert_eq!(judged(&client(0, 5), ServerMeta { epoch: "f".to_owned(), ..server(5) }), Relation::Behind);
+    }
+
+    #[test]
+    fn what_is_to_be_offered_is_ahead_and_what_could_not_be_applied_is_stuck() {
+        let offers = |cursor| ClientSide { must_offer: true, ..client(0, cursor) };
+        assert_eq!(judged(&offers(5), server(5)), Relation::Ahead);
+        assert_eq!(judged(&offers(0), server(5)), Relation::Diverged);
+        for (pending, cursor) in [(0, 5), (1, 5), (0, 4)] {
+            let quarantined = ClientSide { quarantined: 2, ..client(pending, cursor) };
+            let (relation, why) = judge(&quarantined, &answer(server(5), identity(1)));
+            assert_eq!((relation, why.as_deref()), (Relation::Stuck, Some("2 incoming changes could not be applied")));
+        }
+        let aside = ClientSide { held_aside: 1, left_out: 1, ..client(0, 5) };
+        assert_eq!(judged(&aside, server(5)), Relation::Equal);
     }
 
     #[test]

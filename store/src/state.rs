@@ -121,6 +121,11 @@ pub(crate) fn is_read_only(conn: &Connection) -> Result<bool, Fault> {
     Ok(get::<i64>(conn, key::READ_ONLY)?.is_some_and(|note| note != 0))
 }
 
+/// Whether all that is here, whoever wrote it, is to be offered to the server once.
+pub(crate) fn must_offer(conn: &Connection) -> Result<bool, Fault> {
+    Ok(get::<i64>(conn, key::MUST_OFFER)?.is_some_and(|note| note != 0))
+}
+
 /// Reads a value; `None` where it was never set.
 pub(crate) fn get<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, Fault> {
     conn.prepare_cached("SELECT value FROM greenlight_state WHERE key = ?1")

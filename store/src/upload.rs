@@ -85,7 +85,7 @@ fn prepared(conn: &Connection) -> Result<Bound, Fault> {
 
 fn must_offer(conn: &Connection) -> Result<bool, Fault> {
     // Who may only read offers nothing, and the note stays for a time when it may.
-    Ok(state::get::<i64>(conn, key::MUST_OFFER)?.is_some_and(|note| note != 0) && !state::is_read_only(conn)?)
+    Ok(state::must_offer(conn)? && !state::is_read_only(conn)?)
 }
 
 fn remember(conn: &Connection, bound: Bound) -> Result<(), Fault> {

@@ -91,8 +91,9 @@ fn waits(count: u64, what: &str) -> String {
 }
 
 fn waiting(client: &ClientSide, findings: &mut Findings) {
-    let ClientSide { pending, quarantined, held_aside, left_out, read_only, server_site_id, .. } = client;
+    let ClientSide { pending, must_offer, quarantined, held_aside, left_out, read_only, server_site_id, .. } = client;
     match (pending, server_site_id) {
+        (0, Some(_)) if *must_offer => findings.ok("pending", "all that is here is offered to the server once"),
         (0, _) => findings.ok("pending", "nothing waits for a server"),
         (pending, Some(_)) => findings.ok("pending", format!("{} for the server", waits(*pending, "change"))),
         (pending, None) => findings.ok("pending", format!("never sent to a server: {}", counted(*pending, "change"))),

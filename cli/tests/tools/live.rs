@@ -100,6 +100,52 @@ fn what_one_has_sent_oneself_is_nothing_that_one_is_behind() {
 }
 
 #[test]
+fn what_a_pull_brought_is_not_on_the_server_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = home(folder.path(), "server").serve(&["--listen", "127.0.0.1:0"]);
+    let usb = folder.path().join("usb");
+    let usb = usb.to_str().unwrap();
+    let bob = home(folder.path(), "bob").with_remote(usb);
+    bob.write("Emma");
+    bob.ok(&["sync", "push"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    in_step(&alice);
+    alice.ok(&["sync", "pull", "--force", "--remote", usb]);
+    assert_eq!(status(&alice, 7), ("ahead".to_owned(), 0));
+    assert!(alice.ends(&["sync", "status"], 7).contains("the next sync offers it once"));
+    assert!(alice.ends(&["doctor"], 0).contains("all that is here is offered to the server once"));
+    in_step(&alice);
+    assert_eq!(alice.json(&["sync", "status", "--json"], 0)["local"]["must_offer"], false);
+}
+
+/// As if the server had sent one change that is kept on this shelf, and no other.
+fn shelve(home: &Home, shelf: &str) {
+    let conn = rusqlite::Connection::open(home.at("db.sqlite")).unwrap();
+    let insert = format!(
+        "DELETE FROM greenlight_quarantine; DELETE FROM greenlight_held;
+         INSERT INTO greenlight_{shelf} (table_name, key, column_name, value, column_version, causal_length, sequence,
+           site, reason, since_ms, sender)
+         VALUES ('book', x'010b0145', 'price', 'x', 9, 1, 0, zeroblob(16), 'why', 1, NULL)"
+    );
+    conn.execute_batch(&insert).unwrap();
+}
+
+#[test]
+fn what_could_not_be_applied_is_stuck_as_a_sync_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = home(folder.path(), "server").serve(&["--listen", "127.0.0.1:0"]);
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    in_step(&alice);
+    shelve(&alice, "quarantine");
+    alice.ends(&["sync", "now"], 5);
+    assert_eq!(status(&alice, 5), ("stuck".to_owned(), 0));
+    assert!(alice.ends(&["sync", "status"], 5).contains("1 change could not be applied"));
+    shelve(&alice, "held");
+    alice.ok(&["sync", "now"]);
+    assert!(alice.ok(&["sync", "status"]).contains("Equal, but for what came from the server and waits for a newer"));
+}
+
+#[test]
 fn a_token_that_may_only_read_reads_and_keeps_what_waits() {
     let folder = tempfile::tempdir().unwrap();
     let owner = home(folder.path(), "server");

@@ -54,6 +54,9 @@ pub struct ClientSide {
     pub version: u64,
     /// Own changes above the acknowledgement.
     pub pending: u64,
+    /// Whether all that is here, whoever wrote it, is to be offered to the server once: nobody knows what of it the
+    /// server has, as after a pull from elsewhere.
+    pub must_offer: bool,
     /// Incoming changes that could not be applied.
     pub quarantined: u64,
     /// Incoming changes that wait for a newer schema.
@@ -171,6 +174,7 @@ fn client(conn: &Connection) -> Result<ClientSide, PortableError> {
         acknowledged: number(state::acknowledged(conn)?.version),
         version: largest_version(conn, &schema)?,
         pending,
+        must_offer: state::must_offer(conn)?,
         quarantined: aside::count(conn, Shelf::Quarantine)?,
         held_aside: aside::count(conn, Shelf::Held)?,
         left_out: aside::count(conn, Shelf::LeftOut)?,
