@@ -164,7 +164,7 @@ async fn follow(
         None => open(&home.db, None)?,
         Some(schema) => {
             // The server goes first: what it would refuse is found out before anything is changed here.
-            schema.agree(&remote, &settings.token).await?;
+            schema.agree(&home.db, &remote, &settings.token).await?;
             schema.open_and_tell(&home.db)?
         }
     };

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use greenlight_core::SiteId;
 use greenlight_core::compatibility::Identity;
 use greenlight_store::portable;
 use greenlight_store::{ClientDatabase, Schema, Upgrade};
@@ -100,12 +101,12 @@ impl Named {
         }
     }
 
-    /// Asks the server whether it would take this schema. One that has no such database yet does not know: a new one here
-    /// can be made again of another, and one that is here stays as it is.
+    /// Asks the server whether it would take this schema, and the database that is here. One that has no such database
+    /// yet does not know: a new one here can be made again of another, and one that is here stays as it is.
     ///
     /// # Errors
     /// [`ClientError::SchemaRefused`], [`ClientError::SchemaUnasked`], and what a token's file may cause.
-    pub(crate) async fn agree(&self, remote: &Remote, token: &Token) -> Result<(), ClientError> {
+    pub(crate) async fn agree(&self, db: &Path, remote: &Remote, token: &Token) -> Result<(), ClientError> {
         if !self.concerns_a_server() {
             return Ok(());
         }
@@ -118,7 +119,7 @@ impl Named {
         match ask::database(remote, &token.read()?).await.0 {
             Asked::Meta(_, server) => {
                 let shape = Some(self.schema.shape().clone());
-                let client = Identity { server: None, schema: self.schema.id().clone(), shape };
+                let client = Identity { server: self.followed(db)?, schema: self.schema.id().clone(), shape };
                 misfit::find(&client, &server).map_or(Ok(()), |Misfit { why, remedy }| {
                     let remote = remote.shown().to_owned();
                     Err(ClientError::SchemaRefused { remote, ours: shown(&self.schema), why, remedy })
@@ -130,6 +131,18 @@ impl Named {
             Asked::Unknown => Ok(()),
             Asked::Refused(why) => Err(unasked(format!("{why} {NAME_TOKEN}"), true)),
             Asked::Unwell(why) | Asked::Unreachable(why) => Err(unasked(why, false)),
+        }
+    }
+
+    /// The server's database that the one here follows: another has no say in what it is brought to.
+    fn followed(&self, db: &Path) -> Result<Option<SiteId>, ClientError> {
+        match &self.change {
+            Change::Nothing | Change::Made | Change::Taken => Ok(None),
+            Change::Upgrade(_) => {
+                let found = portable::inspect(db)
+                    .map_err(|error| ClientError::NotAClient { file: db.to_owned(), why: error.to_string() })?;
+                Ok(found.client.and_then(|client| client.identity.server))
+            }
         }
     }
 }

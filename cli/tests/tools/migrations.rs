@@ -86,6 +86,22 @@ fn a_server_that_does_not_have_the_database_yet_can_not_say() {
 }
 
 #[test]
+fn another_server_has_no_say_in_a_database_that_follows_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (home(folder.path(), "server"), home(folder.path(), "server-2"));
+    let (server, another) = (serve(&own, "old", SCHEMA), serve(&other, "new", NEWER));
+    let alice = home(folder.path(), "alice").with_remote(&server.url("shop"));
+    alice.write("Emma");
+    alice.ok(&["sync", "now"]);
+    let newer = alice.file("newer.sql", NEWER);
+    let url = another.url("shop");
+    home(folder.path(), "bob").ok(&["sync", "now", "--remote", &url, "--schema", &newer]);
+    leaves_alone(&alice, &["sync", "now", "--remote", &url, "--schema", &newer], 3, "the right database");
+    alice.write("Persuasion");
+    alice.ok(&["sync", "now"]);
+}
+
+#[test]
 fn a_server_that_asks_for_a_token_is_asked_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let owner = home(folder.path(), "server");
