@@ -89,7 +89,11 @@ impl Client {
         };
         let thread = std::thread::Builder::new()
             .name("greenlight-client".to_owned())
-            .spawn(move || runtime.block_on(driver.run(queue, happened)))
+            .spawn(move || {
+                runtime.block_on(driver.run(queue, happened));
+                // A name that is still being looked up is not waited for.
+                runtime.shutdown_background();
+            })
             .map_err(|error| system(&error))?;
         Ok(Self { commands, status, thread })
     }
@@ -310,5 +314,32 @@ impl Driver {
             // Nobody may wait any more; dropping the database closes it.
             let _ = answer.send(self.database);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_store::{Location, Schema};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_stopped_does_not_wait_for_what_it_has_given_up() {
+        let schema = Schema::parse("-- schema: shop 1\nCREATE TABLE book (isbn TEXT NOT NULL PRIMARY KEY);").unwrap();
+        let database = ClientDatabase::open(crate::command::options(Location::Memory).unwrap(), &schema).unwrap();
+        let remote = Remote::parse("ws://127.0.0.1:9/shop").unwrap();
+        let (over, wait) = std::sync::mpsc::channel::<()>();
+        let ended = crate::command::ask(async {
+            let settings = ClientSettings { remote, token: Token::None, agent: String::new() };
+            let client = Client::start(database, settings)?;
+            // As a name that is being looked up.
+            let look_up = move |_: &mut ClientDatabase| {
+                tokio::task::spawn_blocking(move || wait.recv_timeout(Duration::from_secs(10)));
+            };
+            client.with_database(look_up).await?;
+            client.stop().await.map(drop)
+        });
+        ended.flatten().unwrap();
+        over.send(()).expect("it is still being looked up");
     }
 }

@@ -61,7 +61,7 @@ fn carry_out(arguments: Arguments) -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match runtime().and_then(|runtime| runtime.block_on(sync(command))) {
+    match ask(sync(command)).flatten() {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             eprintln!("greenlight: {error}");
@@ -78,12 +78,12 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ClientError> {
     runtime.map_err(|error| ClientError::System(error.to_string()))
 }
 
-/// Puts questions to a server. A name that is still being looked up when their time is over is not waited for.
-pub(crate) fn ask<T>(questions: impl Future<Output = T>) -> Result<T, ClientError> {
+/// Speaks with a server. A name that is still being looked up when their time is over is not waited for.
+pub(crate) fn ask<T>(exchange: impl Future<Output = T>) -> Result<T, ClientError> {
     let runtime = runtime()?;
-    let answers = runtime.block_on(questions);
+    let answer = runtime.block_on(exchange);
     runtime.shutdown_background();
-    Ok(answers)
+    Ok(answer)
 }
 
 /// What is left to do.
