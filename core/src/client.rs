@@ -7,6 +7,7 @@
 mod download;
 mod fragments;
 mod heartbeat;
+mod held_back;
 mod link;
 mod progress;
 mod report;
@@ -92,6 +93,8 @@ pub struct ClientSession {
     refused: Option<Refuse>,
     /// The server's last word on whether changes may be sent.
     read_only: bool,
+    /// When it is asked again whether changes that are held back may be sent.
+    ask_again_at: Now,
     welcome_missing: bool,
     acknowledgement_missing: bool,
     server_failed: bool,
@@ -131,6 +134,7 @@ impl ClientSession {
             progressed: now,
             refused: None,
             read_only: false,
+            ask_again_at: now,
             welcome_missing: false,
             acknowledgement_missing: false,
             server_failed: false,
@@ -265,6 +269,7 @@ impl ClientSession {
                 } else {
                     self.beat(now);
                     self.verify(now);
+                    self.ask_again(now);
                 }
             }
             _ => {}
@@ -370,6 +375,7 @@ impl ClientSession {
         self.refused = None;
         self.welcome_missing = false;
         self.read_only = !welcome.may_write;
+        self.asked_for_rights(now);
         self.phase = Phase::Welcomed { opened };
         self.progressed = now;
         self.heartbeat.start(welcome.head, welcome.writer);

@@ -108,6 +108,9 @@ pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 pub const EARLY_CLOSE: Duration = Duration::from_secs(2);
 /// So many early closes one after another are reported as stuck.
 pub const EARLY_CLOSE_COUNT: u32 = 3;
+/// While own changes are held back from a server that lets this client only read: between two dials that ask again, with
+/// the token of then.
+pub const HELD_BACK_RETRY: Duration = Duration::from_secs(60);
 /// First delay before dialling again; doubled with each failure, with jitter.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(300);
 /// Longest delay before dialling again.

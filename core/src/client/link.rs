@@ -88,13 +88,15 @@ impl ClientSession {
         self.retry(now);
     }
 
-    /// Dials at once: a click, the browser's `online` event, a page that became visible.
+    /// Dials at once: a click, the browser's `online` event, a page that became visible. Where changes are held back, also
+    /// from a connection, since the token may be another by now.
     pub fn retry(&mut self, now: Now) {
         self.verifier.try_again();
         if !self.paused && matches!(self.phase, Phase::Down { .. }) {
             self.backoff.reset();
             self.dial(now);
         }
+        self.ask_again_soon(now);
         self.observe(now);
     }
 
@@ -178,12 +180,12 @@ impl ClientSession {
         }
     }
 
-    /// A connection that outlasts [`EARLY_CLOSE`] ends a row of early closes; once data has gone both ways, also one
+    /// A connection that outlasts [`EARLY_CLOSE`] ends a row of early closes; once it is proven, also one
     /// of failures. An exchange alone does not: a server that falls over each time would be dialled without a pause.
     pub(super) fn outlast(&mut self, now: Now, opened: Now) {
         if now.monotonic_since(opened) >= EARLY_CLOSE {
             self.backoff.early_closes = 0;
-            if self.is_exchanged() {
+            if self.is_proven() {
                 self.backoff.reset();
             }
         }

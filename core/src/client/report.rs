@@ -89,7 +89,7 @@ impl ClientSession {
         };
         let ping = if matches!(self.phase, Phase::Welcomed { .. }) { self.heartbeat.due() } else { None };
         let light = status::next_change(&self.facts(), now).map(|left| now.plus(left));
-        [phase, ping, light, self.verify_at(), self.storage_due()]
+        [phase, ping, light, self.verify_at(), self.storage_due(), self.ask_again_due()]
             .into_iter()
             .flatten()
             .min_by_key(|moment| moment.monotonic_ms)

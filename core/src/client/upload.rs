@@ -45,11 +45,6 @@ impl ClientSession {
         }
     }
 
-    /// Whether own changes wait that the server does not take from who may only read.
-    pub(super) fn is_held_back(&self) -> bool {
-        matches!(self.phase, Phase::Welcomed { .. }) && self.read_only && self.outbox.changes > 0
-    }
-
     pub(super) fn begun(&mut self, plan: UploadPlan) {
         self.clear_fault();
         if let Some(outgoing) = &mut self.upload {

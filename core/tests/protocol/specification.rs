@@ -110,7 +110,7 @@ fn every_limit_stands_in_the_page() {
         MAX_COLUMN_VERSION,
         MAX_SEQUENCE,
     ];
-    let deadlines: [(&str, Duration); 19] = deadlines![
+    let deadlines: [(&str, Duration); 20] = deadlines![
         HEARTBEAT,
         FRESHNESS,
         EARLY_RECEIPT,
@@ -127,6 +127,7 @@ fn every_limit_stands_in_the_page() {
         VERIFY_AGAIN,
         VERIFY_LIMIT,
         STORAGE_RETRY,
+        HELD_BACK_RETRY,
         EARLY_CLOSE,
         BACKOFF_FIRST,
         BACKOFF_MAX,

@@ -1,7 +1,7 @@
 //! Stories of being refused: the light says why, in words that help, and goes on by itself once it may.
 
-use greenlight_core::StatusState::{Disconnected, Incompatible, Stuck, Synced, Syncing};
-use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, MAX_TOKEN_BYTES, VERIFY_EVERY};
+use greenlight_core::StatusState::{self, Disconnected, Incompatible, Stuck, Synced, Syncing};
+use greenlight_core::limits::{BACKOFF_MAX, EARLY_CLOSE, HEARTBEAT, HELD_BACK_RETRY, MAX_TOKEN_BYTES, VERIFY_EVERY};
 use greenlight_core::protocol::{PROTOCOL, RefuseCode, ServerMessage, Welcome, WriterState};
 use greenlight_core::replica::{ServerFacts, ServerStore};
 use greenlight_core::status::{Reason, Remedy};
@@ -222,11 +222,11 @@ fn a_token_that_may_only_read() {
     world.server_holds("1.title=Dune");
     // It stays connected and goes on reading, instead of sending what is refused and dialling again.
     let dials = world.look_at("bob").dials;
-    world.seconds(60);
+    world.pass(HELD_BACK_RETRY / 3);
     world.shows("bob", Stuck, Reason::Forbidden);
     world.writes("alice", 3, "title", "Sanditon");
     world.holds("bob", "1.title=Dune 2.title=Emma 3.title=Sanditon");
-    world.seconds(60);
+    world.pass(HELD_BACK_RETRY / 3);
     assert_eq!(world.look_at("bob").dials, dials);
     // An outage is one, and who may write some day sends what waited.
     world.outage();
@@ -236,6 +236,97 @@ fn a_token_that_may_only_read() {
     world.pass(BACKOFF_MAX * 2);
     world.all_hold("1.title=Dune 2.title=Emma 3.title=Sanditon");
     world.shows("bob", Synced, Reason::Synced);
+}
+
+/// Bob may only read, and has written all the same.
+fn held_back() -> World {
+    let mut world = World::with(&["alice"]);
+    world.server.may_write = false;
+    world.joins("bob");
+    world.settle();
+    world.writes("bob", 1, "title", "Emma");
+    world.shows("bob", Stuck, Reason::Forbidden);
+    world.client("bob").lights.clear();
+    world.settle();
+    world
+}
+
+/// The lights that Bob has seen since then.
+fn seen(world: &World) -> &[(StatusState, Reason)] {
+    &world.look_at("bob").lights
+}
+
+#[test]
+fn who_is_held_back_asks_again_in_time() {
+    let mut world = held_back();
+    let dials = world.look_at("bob").dials;
+    world.pass(HELD_BACK_RETRY * 3 + EARLY_CLOSE);
+    assert_eq!(world.look_at("bob").dials, dials + 3);
+    assert_eq!(seen(&world), [(Stuck, Reason::Forbidden)], "it does not flicker");
+    world.server_holds("");
+    // The token file has one by now that may write.
+    world.server.may_write = true;
+    world.pass(HELD_BACK_RETRY);
+    world.shows("bob", Synced, Reason::Synced);
+    world.all_hold("1.title=Emma");
+    let (first, rest) = seen(&world).split_first().expect("lights");
+    assert_eq!(*first, (Stuck, Reason::Forbidden));
+    assert!(rest.iter().all(|(state, _)| *state != Stuck && *state != Disconnected), "{rest:?}");
+}
+
+#[test]
+fn who_is_held_back_asks_again_at_once_by_hand() {
+    let mut world = held_back();
+    world.tells("bob", |session, now| session.retry(now));
+    assert_eq!(seen(&world), [(Stuck, Reason::Forbidden)]);
+    world.server.may_write = true;
+    world.tells("bob", |session, now| session.retry(now));
+    world.shows("bob", Synced, Reason::Synced);
+    world.all_hold("1.title=Emma");
+    // What is not held back is left alone.
+    let dials = world.look_at("bob").dials;
+    world.tells("bob", |session, now| session.retry(now));
+    world.pass(HELD_BACK_RETRY * 2);
+    assert_eq!(world.look_at("bob").dials, dials);
+}
+
+#[test]
+fn who_is_held_back_and_finds_an_outage_is_offline() {
+    let mut world = held_back();
+    world.dials_into("bob", Line::Refuses);
+    world.tells("bob", |session, now| session.retry(now));
+    world.shows("bob", Disconnected, Reason::Offline);
+    world.pass(BACKOFF_MAX * 4);
+    world.dials_into("bob", Line::Works);
+    world.pass(BACKOFF_MAX + EARLY_CLOSE);
+    world.shows("bob", Stuck, Reason::Forbidden);
+    assert_eq!(world.status("bob").diagnostics.attempt, 0, "the next outage waits no longer than the first");
+}
+
+#[test]
+fn what_comes_in_is_not_cut_off_to_ask_again() {
+    let mut world = held_back();
+    world.dials_into("bob", Line::Refuses);
+    world.cut("bob");
+    world.server.may_write = true;
+    for key in 11..=22 {
+        world.writes("alice", key, "title", "t");
+    }
+    world.server.may_write = false;
+    world.client("bob").drowsy = true;
+    world.dials_into("bob", Line::Works);
+    world.seconds(20);
+    while world.look_at("bob").model.rows.text().split(' ').count() < 6 {
+        world.answers_one("bob");
+    }
+    world.shows("bob", Stuck, Reason::Forbidden);
+    let dials = world.look_at("bob").dials;
+    world.tells("bob", |session, now| session.retry(now));
+    assert_eq!(world.look_at("bob").dials, dials);
+    world.wakes("bob");
+    world.pass(HEARTBEAT);
+    assert_eq!(world.look_at("bob").dials, dials + 1, "as soon as it is here");
+    world.holds("bob", &format!("1.title=Emma {}", world.server.model.rows.text()));
 }
 
 #[test]
