@@ -36,7 +36,7 @@ pub use fit::{Fit, fit};
 pub use inspect::{ClientSide, Counted, Inspected, damage, inspect, outline, schema, versions};
 pub use merge::{Merge, Merged, merge};
 pub use swap::{Swap, Watched, swap};
-pub use take::{Take, Taken, take};
+pub use take::{Take, Taken, hash_of, take};
 
 /// How long another process's transaction is waited for, before the database counts as busy.
 pub const BUSY_LIMIT: Duration = Duration::from_secs(3);

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use greenlight_store::portable;
 use sha2::{Digest, Sha256};
 
 use self::making::Making;
@@ -372,19 +373,8 @@ fn reads_the_same(from: &Path, written: &Path) -> Result<bool, SyncError> {
 }
 
 /// A file's SHA-256 and length.
-pub(super) fn hash_of(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = durable::open(path)?;
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut piece)?;
-        if read == 0 {
-            return Ok((hex(&hash.finalize()), bytes));
-        }
-        hash.update(&piece[..read]);
-        bytes += read as u64;
-    }
+fn hash_of(path: &Path) -> io::Result<(String, u64)> {
+    durable::open(path).and_then(portable::hash_of)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

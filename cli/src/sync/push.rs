@@ -5,7 +5,6 @@
 
 use greenlight_store::portable::{Event, Present, Take, take};
 
-use super::folder::hash_of;
 use super::judge::{Known, Relation};
 use super::lock::{HomeLock, machine, now};
 use super::memory::{self, Exchanged, Way};
@@ -134,8 +133,6 @@ fn carry_out(
         Event::Copied(done, of) | Event::Merged(done, of) => progress(Stage::Copying, done, of),
     })
     .map_err(|source| SyncError::local(&config.local_db, source))?;
-    let (db_hash, db_bytes) =
-        hash_of(&taken.file).map_err(|source| SyncError::File { path: taken.file.clone(), source })?;
     let history = match &known.there {
         // Another project's history ends here.
         Some(there) if known.foreign.is_none() => there.history.clone(),
@@ -145,8 +142,8 @@ fn carry_out(
         format: FORMAT,
         history,
         generation,
-        db_hash,
-        db_bytes,
+        db_hash: taken.hash,
+        db_bytes: taken.bytes,
         last_synced_at: now(),
         machine: machine(),
         schema_version: taken.schema_version,

@@ -3,11 +3,16 @@
 //! Where in the flow: the first half of a push. Holds writers up while it copies, and readers not at all. Never changes
 //! more in the database than its mark, and leaves the local backup whole or as it was.
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
+use sha2::{Digest, Sha256};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
 use super::{content, kind, local, marks, present, readable_schema, reader, set_marks};
@@ -16,6 +21,9 @@ use crate::making::clear_place;
 use crate::state::{self, key};
 use crate::tables::tables;
 use crate::{backup, restore};
+
+/// How much of a file is read at a time, in bytes.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// What is taken, and where to.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +43,10 @@ pub struct Take<'a> {
 pub struct Taken {
     /// The file: a plain database's is the backup itself.
     pub file: PathBuf,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub hash: String,
+    /// Its length in bytes.
+    pub bytes: u64,
     /// What the database was at that moment.
     pub head: Head,
     /// The schema's number, or `user_version`.
@@ -114,10 +126,12 @@ pub(crate) fn copy_from(
 fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> Result<Taken, PortableError> {
     if !is_replica {
         let conn = Connection::open_with_flags(order.backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let head = Head::Plain { content: content::digest(&conn)? };
+        let (hashed, content) = beside_hashing(order.backup, || content::digest(&conn));
+        let (hash, bytes) = hashed?;
+        let head = Head::Plain { content: content? };
         let schema_version = super::user_version(&conn)?;
         watch(Event::Reached(Step::Stripped));
-        return Ok(Taken { file: order.backup.to_owned(), head, schema_version });
+        return Ok(Taken { file: order.backup.to_owned(), hash, bytes, head, schema_version });
     }
     let small = restore::beside(order.part, ".small");
     clear_place(&small)?;
@@ -138,10 +152,40 @@ fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> R
         compact(order.part, &small)?;
         std::fs::rename(&small, order.part).map_err(backup::fault_of)?;
     }
-    backup::sync_file(order.part)?;
+    let (hashed, synced) = beside_hashing(order.part, || backup::sync_file(order.part));
+    synced?;
+    let (hash, bytes) = hashed?;
     watch(Event::Reached(Step::Stripped));
     let head = Head::Replica { mark: mark.to_owned(), version, schema };
-    Ok(Taken { file: order.part.to_owned(), head, schema_version: number })
+    Ok(Taken { file: order.part.to_owned(), hash, bytes, head, schema_version: number })
+}
+
+/// Does something while a complete file is hashed: each takes about as long as reading it.
+fn beside_hashing<T>(file: &Path, work: impl FnOnce() -> T) -> (Result<(String, u64), PortableError>, T) {
+    thread::scope(|scope| {
+        let hashing = scope.spawn(|| File::open(file).and_then(hash_of));
+        let done = work();
+        let hashed = hashing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (hashed.map_err(|error| backup::fault_of(error).into()), done)
+    })
+}
+
+/// The SHA-256 of what is read to its end, 64 hexadecimal digits, and its length.
+///
+/// # Errors
+/// What reading ends with.
+pub fn hash_of(mut file: impl Read) -> io::Result<(String, u64)> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes));
+        }
+        hash.update(&piece[..read]);
+        bytes += read as u64;
+    }
 }
 
 /// Compacts a database into an empty file. One reading and one writing of it, where a copy and `VACUUM` would write it
