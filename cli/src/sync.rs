@@ -302,18 +302,26 @@ struct Parts {
     merged: PathBuf,
     /// A snapshot on its way out.
     taken: PathBuf,
+    /// That while it is compacted.
+    compacted: PathBuf,
 }
 
 impl Parts {
     fn of(config: &SyncConfig) -> Self {
         let part = |ending| config.local_db.with_added_extension(ending);
-        Self { backup: part(BACKUP), fetched: part("pull-part"), merged: part("merge-part"), taken: part("push-part") }
+        Self {
+            backup: part(BACKUP),
+            fetched: part("pull-part"),
+            merged: part("merge-part"),
+            taken: part("push-part"),
+            compacted: part("compact-part"),
+        }
     }
 
     /// Removes those for the time being, also those that a killed sync has left. The caller holds the home's lock.
     fn clear(&self) {
         let packed = [&self.fetched, &self.taken, &self.backup].map(|part| packed_beside(part));
-        for part in [&self.fetched, &self.merged, &self.taken].into_iter().chain(&packed) {
+        for part in [&self.fetched, &self.merged, &self.taken, &self.compacted].into_iter().chain(&packed) {
             // What can't be removed takes space, and stops the step that needs its place.
             drop(greenlight_store::clear_place(part));
         }

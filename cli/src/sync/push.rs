@@ -127,7 +127,8 @@ fn carry_out(
     progress: Progress<'_>,
 ) -> Result<(Meta, Option<String>), SyncError> {
     has_room_for(config, remote, known, parts)?;
-    let order = Take { source: &config.local_db, backup: &parts.backup, part: &parts.taken, mark: random()? };
+    let Parts { backup, taken: part, compacted, .. } = parts;
+    let order = Take { source: &config.local_db, backup, part, compacted, mark: random()? };
     let taken = take(&order, &mut |event| match event {
         Event::Reached(step) => crash::point(step.into()),
         Event::Copied(done, of) | Event::Merged(done, of) => progress(Stage::Copying, done, of),

@@ -16,11 +16,11 @@ use sha2::{Digest, Sha256};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
 use super::{content, kind, local, marks, present, readable_schema, reader, set_marks};
+use crate::backup;
 use crate::limits::BACKUP_STEP_PAGES;
 use crate::making::clear_place;
 use crate::state::{self, key};
 use crate::tables::tables;
-use crate::{backup, restore};
 
 /// How much of a file is read at a time, in bytes.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -34,6 +34,8 @@ pub struct Take<'a> {
     pub backup: &'a Path,
     /// A file for the time being, beside the backup; not there afterwards if [`Taken::file`] is another.
     pub part: &'a Path,
+    /// Another one, likewise; a plain database needs none.
+    pub compacted: &'a Path,
     /// Random: what descends from this moment is known by it.
     pub mark: u64,
 }
@@ -84,12 +86,19 @@ pub fn take(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> 
     writer.execute_batch("BEGIN IMMEDIATE")?;
     copy(order.source, order.part, watch)?;
     writer.execute_batch("ROLLBACK")?;
-    backup::sync_file(order.part)?;
+    if is_replica {
+        clear_place(order.compacted)?;
+        let (synced, compacted) = both(|| backup::sync_file(order.part), || compact(order.part, order.compacted));
+        synced?;
+        compacted?;
+    } else {
+        backup::sync_file(order.part)?;
+    }
     watch(Event::Reached(Step::Copied));
     std::fs::rename(order.part, order.backup).map_err(backup::fault_of)?;
     backup::sync_folder(order.backup.parent().unwrap_or(Path::new("")))?;
     watch(Event::Reached(Step::BackedUp));
-    finish(order, is_replica, &mark, watch)
+    if is_replica { finish(order, &mark, watch) } else { finish_plain(order, watch) }
 }
 
 pub(super) fn copy(source: &Path, part: &Path, watch: Watch<'_>) -> Result<(), PortableError> {
@@ -122,20 +131,20 @@ pub(crate) fn copy_from(
     Ok(file.execute_batch("PRAGMA journal_mode = DELETE")?)
 }
 
-/// Makes the snapshot of the backup.
-fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> Result<Taken, PortableError> {
-    if !is_replica {
-        let conn = Connection::open_with_flags(order.backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let (hashed, content) = beside_hashing(order.backup, || content::digest(&conn));
-        let (hash, bytes) = hashed?;
-        let head = Head::Plain { content: content? };
-        let schema_version = super::user_version(&conn)?;
-        watch(Event::Reached(Step::Stripped));
-        return Ok(Taken { file: order.backup.to_owned(), hash, bytes, head, schema_version });
-    }
-    let small = restore::beside(order.part, ".small");
-    clear_place(&small)?;
-    compact(order.backup, order.part)?;
+/// A plain database's snapshot is its backup.
+fn finish_plain(order: &Take<'_>, watch: Watch<'_>) -> Result<Taken, PortableError> {
+    let conn = Connection::open_with_flags(order.backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let (hashed, content) = both(|| hash(order.backup), || content::digest(&conn));
+    let (hash, bytes) = hashed?;
+    let head = Head::Plain { content: content? };
+    let schema_version = super::user_version(&conn)?;
+    watch(Event::Reached(Step::Stripped));
+    Ok(Taken { file: order.backup.to_owned(), hash, bytes, head, schema_version })
+}
+
+/// Makes a replica's snapshot of a compacted copy.
+fn finish(order: &Take<'_>, mark: &str, watch: Watch<'_>) -> Result<Taken, PortableError> {
+    std::fs::rename(order.compacted, order.part).map_err(backup::fault_of)?;
     let conn = Connection::open_with_flags(order.part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let Present::Replica { version, schema, number, .. } = present(&conn)? else {
         return Err(PortableError::Unmanaged);
@@ -149,10 +158,10 @@ fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> R
     conn.execute_batch("COMMIT")?;
     drop(conn);
     if has_room {
-        compact(order.part, &small)?;
-        std::fs::rename(&small, order.part).map_err(backup::fault_of)?;
+        compact(order.part, order.compacted)?;
+        std::fs::rename(order.compacted, order.part).map_err(backup::fault_of)?;
     }
-    let (hashed, synced) = beside_hashing(order.part, || backup::sync_file(order.part));
+    let (hashed, synced) = both(|| hash(order.part), || backup::sync_file(order.part));
     synced?;
     let (hash, bytes) = hashed?;
     watch(Event::Reached(Step::Stripped));
@@ -160,14 +169,17 @@ fn finish(order: &Take<'_>, is_replica: bool, mark: &str, watch: Watch<'_>) -> R
     Ok(Taken { file: order.part.to_owned(), hash, bytes, head, schema_version: number })
 }
 
-/// Does something while a complete file is hashed: each takes about as long as reading it.
-fn beside_hashing<T>(file: &Path, work: impl FnOnce() -> T) -> (Result<(String, u64), PortableError>, T) {
+/// Does two things at once that read the same file: each takes about as long as reading or writing it.
+fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
     thread::scope(|scope| {
-        let hashing = scope.spawn(|| File::open(file).and_then(hash_of));
-        let done = work();
-        let hashed = hashing.join().unwrap_or_else(|panic| resume_unwind(panic));
-        (hashed.map_err(|error| backup::fault_of(error).into()), done)
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().unwrap_or_else(|panic| resume_unwind(panic)), other)
     })
+}
+
+fn hash(file: &Path) -> Result<(String, u64), PortableError> {
+    File::open(file).and_then(hash_of).map_err(|error| backup::fault_of(error).into())
 }
 
 /// The SHA-256 of what is read to its end, 64 hexadecimal digits, and its length.

@@ -16,7 +16,8 @@ fn prepared(folder: &Path) -> (PathBuf, PathBuf) {
     drop(client);
     note(&db, "CREATE TABLE note (text); INSERT INTO note VALUES ('before')");
     let (backup, part) = (folder.join("bak"), folder.join("part"));
-    take(&Take { source: &db, backup: &backup, part: &part, mark: 1 }, &mut |_| {}).unwrap();
+    let compacted = folder.join("compacted");
+    take(&Take { source: &db, backup: &backup, part: &part, compacted: &compacted, mark: 1 }, &mut |_| {}).unwrap();
     (db, part)
 }
 
