@@ -155,8 +155,8 @@ fn carry_out(
     crash::point(Point::Attempted);
     spare_kept_work(config, how.force && known.relation != Relation::Behind)?;
     let kept = config.local_db.with_added_extension(KEPT);
-    let expected = if how.force { None } else { known.present.as_ref() };
-    let order = Swap { ready, target: &config.local_db, watched, kept: &kept, expected };
+    // By force too: what somebody gives up is what they were told of.
+    let order = Swap { ready, target: &config.local_db, watched, kept: &kept, expected: known.present.as_ref() };
     let was_there = swap(order, &mut watch).map_err(local)?;
     remember(config, exchanged, Way::Complete)?;
     crash::point(Point::Remembered);

@@ -7,7 +7,7 @@ use greenlight_store::{ClientDatabase, Location, Options, Schema};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::fixture::{Kind, Machine, World, books, names};
+use crate::fixture::{Kind, Machine, World, books, each, names};
 use crate::identity::{converged, serve};
 
 /// Alice and Bob, who have both written since they were in step; Alice has pushed.
@@ -321,21 +321,65 @@ proptest! {
     }
 }
 
+fn config(world: &World, machine: &Machine) -> SyncConfig {
+    SyncConfig {
+        local_db: machine.db(),
+        local_meta: machine.home.join("sync-meta.json"),
+        lock: machine.home.join("sync.lock"),
+        remote: Place::Folder(world.remote()),
+        packing: Packing::default(),
+        project: "default".to_owned(),
+        max_schema: None,
+    }
+}
+
+#[test]
+fn what_is_written_while_a_pull_by_force_fetches_stops_it() {
+    each(|world| {
+        let (_, bob) = diverged(&world);
+        let force = How { force: true, ..How::default() };
+        let mut written = false;
+        let stopped = sync::pull(&config(&world, &bob), force, &mut |stage, _, _| {
+            if stage == Stage::Fetching && !written {
+                written = true;
+                bob.write("Lady Susan");
+            }
+        });
+        assert!(matches!(&stopped, Err(SyncError::Local { source: PortableError::Moved, .. })), "{stopped:?}");
+        assert_eq!(bob.books(), ["Emma", "Lady Susan", "Sanditon"]);
+        assert!(!bob.home.join("db.sqlite.before-pull").exists());
+        bob.ok(&["sync", "pull", "--force"]);
+        assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+    });
+}
+
+#[test]
+fn what_is_written_beside_the_schema_while_a_pull_fetches_is_taken_along() {
+    let world = World::new(true);
+    let (_, bob) = diverged(&world);
+    let note = |sql: &str| rusqlite::Connection::open(bob.db()).unwrap().execute_batch(sql).unwrap();
+    note("CREATE TABLE note (text)");
+    let force = How { force: true, ..How::default() };
+    let mut written = false;
+    let pulled = sync::pull(&config(&world, &bob), force, &mut |stage, _, _| {
+        if stage == Stage::Fetching && !written {
+            written = true;
+            note("INSERT INTO note VALUES ('meanwhile')");
+        }
+    });
+    assert!(pulled.is_ok() && written, "{pulled:?}");
+    assert_eq!(bob.books(), ["Emma", "Persuasion"]);
+    let conn = rusqlite::Connection::open(bob.db()).unwrap();
+    assert_eq!(conn.query_row("SELECT text FROM note", [], |row| row.get::<_, String>(0)).unwrap(), "meanwhile");
+}
+
 #[test]
 fn what_is_written_beside_the_schema_while_a_merge_is_at_work_stops_it() {
     let world = World::new(true);
     let (_, bob) = diverged(&world);
     let note = |sql: &str| rusqlite::Connection::open(bob.db()).unwrap().execute_batch(sql).unwrap();
     note("CREATE TABLE note (text)");
-    let config = SyncConfig {
-        local_db: bob.db(),
-        local_meta: bob.home.join("sync-meta.json"),
-        lock: bob.home.join("sync.lock"),
-        remote: Place::Folder(world.remote()),
-        packing: Packing::default(),
-        project: "default".to_owned(),
-        max_schema: None,
-    };
+    let config = config(&world, &bob);
     let merge = How { merge: true, ..How::default() };
     let mut written = false;
     let stopped = sync::pull(&config, merge, &mut |stage, _, _| {
