@@ -69,16 +69,17 @@ pub(crate) fn run(action: Action, arguments: &SnapshotArguments) -> Result<Ended
             show(arguments, &status, || light(&status).headline(&describe_status(&status)))?;
             Ok(status_code(&status))
         }),
-        Action::Push => sync::push(&config, how, &mut progress).and_then(|result| {
-            show(arguments, &result, || describe_push(&result))?;
-            Ok(0)
-        }),
-        Action::Pull { .. } => sync::pull(&config, how, &mut progress).and_then(|result| {
-            show(arguments, &result, || describe_pull(&result))?;
-            Ok(0)
-        }),
+        Action::Push => {
+            let pushed = sync::push(&config, how, &mut progress);
+            bar.finish();
+            pushed.and_then(|result| show(arguments, &result, || describe_push(&result))).map(|()| 0)
+        }
+        Action::Pull { .. } => {
+            let pulled = sync::pull(&config, how, &mut progress);
+            bar.finish();
+            pulled.and_then(|result| show(arguments, &result, || describe_pull(&result))).map(|()| 0)
+        }
     };
-    bar.finish();
     Ok(Ended::Done(ExitCode::from(ended.unwrap_or_else(|error| {
         eprintln!("greenlight: {}", explain(&error));
         error.exit_code()

@@ -54,9 +54,15 @@ fn a_push_and_a_pull_carry_everything() {
     assert!(text.contains("db.sqlite.before-pull"), "{text}");
     assert_eq!(alice.books().len(), 3);
     assert_eq!(books(&alice.home.join("db.sqlite.before-pull")), ["Emma", "Gone"]);
+    alice.ok(&["sync", "status"]);
     let log = std::fs::read_to_string(alice.home.join("logs/greenlight.log")).unwrap();
-    for part in ["cli.sync.push", "cli.sync.pull", "\"scenario\":\"behind\"", "\"project\":\"default\""] {
-        assert!(log.contains(part), "{part}: {log}");
+    let spans = [("push", "empty"), ("pull", "behind"), ("status", "equal")];
+    for (action, scenario) in spans {
+        let told = log.lines().find(|line| {
+            line.contains(&format!("cli.sync.{action}")) && line.contains(&format!("\"scenario\":\"{scenario}\""))
+        });
+        let told = told.unwrap_or_else(|| panic!("{action}: {log}"));
+        assert!(told.contains("\"project\":\"default\"") && told.contains("\"remote\":\""), "{told}");
     }
 }
 

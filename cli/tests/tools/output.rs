@@ -5,6 +5,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::fixture::{Home, home, said};
 
@@ -92,4 +93,34 @@ fn colours_are_for_terminals_that_want_them() {
         assert!(plain.contains("qual") || plain.contains("ok "), "{plain:?}");
         assert!(!plain.contains('\u{1b}'), "{plain:?}");
     }
+}
+
+/// Pushes while the database is busy for longer than a bar is waited for, and less long than a push waits.
+fn slowly<T>(home: &Home, book: &str, push: impl FnOnce() -> T) -> T {
+    home.write(book);
+    let conn = rusqlite::Connection::open(home.at("db.sqlite")).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            conn.execute_batch("ROLLBACK").unwrap();
+        });
+        push()
+    })
+}
+
+#[test]
+fn a_bar_is_for_terminals_and_for_what_takes_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home(folder.path(), "home").with_remote("./usb");
+    let bar = |shown: &str| shown.contains(" left") && shown.contains(" KiB of ");
+    // On a machine that takes long to start a program the wait may be over before.
+    let mut shown =
+        ["1", "2", "3", "4", "5"].iter().map(|book| slowly(&home, book, || on_terminal(&home, "sync push", None)));
+    let shown = shown.find(|shown| bar(shown));
+    let shown = shown.expect("a bar in one of five pushes");
+    let (cleared, answer) = (shown.rfind("\u{1b}[2K").unwrap(), shown.find("Pushed generation").unwrap());
+    assert!(cleared < answer, "the bar is gone when the answer comes: {shown:?}");
+    assert!(!bar(&slowly(&home, "6", || on_terminal(&home, "sync push --quiet", None))));
+    assert!(!bar(&slowly(&home, "7", || home.ok(&["sync", "push"]))), "a pipe is no terminal");
 }
