@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::redact::Redactor;
 use crate::home::{Home, HomeError, HomeFlags};
-use crate::output::{self, Light, say};
+use crate::output::{self, Light, counted, say};
 
 /// What `doctor` is told.
 #[derive(Args, Clone, Debug)]
@@ -205,10 +205,11 @@ fn describe(report: &Report) -> String {
         lines.push(format!("{mark} {check:14} {}", line(says)));
         lines.extend(remedy.iter().map(|remedy| format!("{:24}{}", "", line(remedy))));
     }
-    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     lines.push(match (report.problems, report.warnings) {
         (0, 0) => "All is well.".to_owned(),
-        (problems, warnings) => format!("{}, {}.", count(problems, "problem"), count(warnings, "warning")),
+        (problems, warnings) => {
+            format!("{}, {}.", counted(problems as u64, "problem"), counted(warnings as u64, "warning"))
+        }
     });
     if let Some(bundle) = &report.bundle {
         lines.push(format!("Wrote {}. Look into it before you hand it on: {}.", bundle.display(), redact::PROMISE));

@@ -93,6 +93,11 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{} {what}s", HumanCount(count)) }
 }
 
+/// `1 change waits`, `2,000 changes wait`.
+pub(crate) fn waits(count: u64, what: &str) -> String {
+    format!("{} {}", counted(count, what), if count == 1 { "waits" } else { "wait" })
+}
+
 /// A word as a shell takes it.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./+:@%,".contains(c);

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::output::{Light, say};
+use crate::output::{Light, say, waits};
 use crate::{ClientError, Outcome, Remote};
 
 /// Draws statuses.
@@ -171,10 +171,7 @@ fn measure(progress: &Progress) -> String {
 
 /// What who may only read is told of changes that wait here.
 pub(crate) fn read_only(status: &Status) -> String {
-    let waiting = match status.pending.changes {
-        1 => "1 change waits".to_owned(),
-        count => format!("{} changes wait", HumanCount(count)),
-    };
+    let waiting = waits(status.pending.changes, "change");
     format!("This token may only read: {waiting} here, and nothing of it is lost. A token that may write sends it.")
 }
 

@@ -374,8 +374,11 @@ fn readable_schema(conn: &Connection) -> Result<Schema, PortableError> {
 /// Name, number and digest.
 fn schema_name(schema: &Schema) -> String {
     let id = schema.id();
-    let digest: String = id.digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{} {} {digest}", id.name, id.number)
+    format!("{} {} {}", id.name, id.number, hex(&id.digest))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn largest_version(conn: &Connection, schema: &Schema) -> Result<u64, PortableError> {

@@ -9,7 +9,7 @@ use indicatif::HumanBytes;
 
 use super::Findings;
 use crate::home::Home;
-use crate::output::counted;
+use crate::output::{counted, waits};
 use crate::sync::{self, FoundLock};
 
 /// A log longer than this is not folded into its database, since somebody keeps it open; in bytes.
@@ -84,10 +84,6 @@ fn describe(db: &Path, found: &Inspected) -> String {
         HumanBytes(bytes_of(db)),
         HumanBytes(bytes_of(&beside(db, "-wal")))
     )
-}
-
-fn waits(count: u64, what: &str) -> String {
-    format!("{} {}", counted(count, what), if count == 1 { "waits" } else { "wait" })
 }
 
 fn waiting(client: &ClientSide, findings: &mut Findings) {

@@ -62,22 +62,10 @@ pub(super) fn choose(there: &Meta, shown: &str, found: &[Found]) -> Result<Slot,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::meta::sample;
 
     fn meta(generation: u64, last_synced_at: &str) -> Meta {
-        Meta {
-            format: 1,
-            history: "0".repeat(32),
-            generation,
-            db_hash: "0".repeat(64),
-            db_bytes: 1,
-            last_synced_at: last_synced_at.to_owned(),
-            machine: "m".to_owned(),
-            schema_version: 1,
-            schema_name: None,
-            project: "p".to_owned(),
-            ancestors: String::new(),
-            payload: None,
-        }
+        Meta { generation, last_synced_at: last_synced_at.to_owned(), ..sample() }
     }
 
     #[test]

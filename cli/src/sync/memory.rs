@@ -158,22 +158,11 @@ fn name_of(db: &Path, file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::meta::sample;
 
     fn exchanged(history: usize, second: usize, remote: &str) -> Exchanged {
-        let meta = Meta {
-            format: FORMAT,
-            history: format!("{history:032x}"),
-            generation: second as u64,
-            db_hash: "0".repeat(64),
-            db_bytes: 1,
-            last_synced_at: format!("2026-01-01T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60),
-            machine: "m".to_owned(),
-            schema_version: 1,
-            schema_name: None,
-            project: "p".to_owned(),
-            ancestors: String::new(),
-            payload: None,
-        };
+        let last_synced_at = format!("2026-01-01T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60);
+        let meta = Meta { history: format!("{history:032x}"), generation: second as u64, last_synced_at, ..sample() };
         Exchanged { meta, remote: remote.to_owned(), head: Head::Plain { content: String::new() }, encrypted: false }
     }
 

@@ -210,25 +210,32 @@ pub(super) fn read_limited(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A meta for tests that care for some of it.
+#[cfg(test)]
+pub(super) fn sample() -> Meta {
+    Meta {
+        format: FORMAT,
+        history: "0".repeat(32),
+        generation: 1,
+        db_hash: "0".repeat(64),
+        db_bytes: 1,
+        last_synced_at: "2026-01-01T00:00:00Z".to_owned(),
+        machine: "m".to_owned(),
+        schema_version: 1,
+        schema_name: None,
+        project: "p".to_owned(),
+        ancestors: String::new(),
+        payload: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn meta(history: char, hash: char, ancestors: String) -> Meta {
-        Meta {
-            format: FORMAT,
-            history: String::from(history).repeat(32),
-            generation: 1,
-            db_hash: String::from(hash).repeat(64),
-            db_bytes: 1,
-            last_synced_at: String::new(),
-            machine: String::new(),
-            schema_version: 1,
-            schema_name: None,
-            project: String::new(),
-            ancestors,
-            payload: None,
-        }
+        let (history, db_hash) = (String::from(history).repeat(32), String::from(hash).repeat(64));
+        Meta { history, db_hash, ancestors, ..sample() }
     }
 
     #[test]

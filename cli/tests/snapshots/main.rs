@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+#[path = "../tools/background.rs"]
+mod background;
 mod buckets;
 mod disks;
 mod fixture;

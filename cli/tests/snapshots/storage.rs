@@ -5,7 +5,6 @@
 //! told, since it would make one.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +15,9 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+
+use crate::background::Background;
 
 pub(crate) const ACCESS_KEY: &str = "alice";
 pub(crate) const SECRET_KEY: &str = "a-secret-of-the-tests";
@@ -42,8 +43,7 @@ type Rule = Box<dyn FnMut(&Method, &str) -> Fate + Send>;
 pub(crate) struct Storage {
     pub(crate) endpoint: String,
     desk: Arc<Desk>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _server: Background,
 }
 
 /// Where requests are answered.
@@ -85,22 +85,9 @@ impl Storage {
             held: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
         });
-        let (stop, stopped) = oneshot::channel();
-        let (ready, address) = std::sync::mpsc::channel();
         let serving = Arc::clone(&desk);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                tokio::select! {
-                    () = accept(listener, serving) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        let address: SocketAddr = address.recv().unwrap();
-        Self { endpoint: format!("http://{address}"), desk, stop: Some(stop), thread: Some(thread) }
+        let server = Background::start(move |listener| accept(listener, serving));
+        Self { endpoint: format!("http://{}", server.address), desk, _server: server }
     }
 
     /// From now on each request meets the fate that this says, by its method and its path with its query.
@@ -115,15 +102,6 @@ impl Storage {
 
     pub(crate) fn remove_bucket(&self) {
         std::fs::remove_dir_all(&self.desk.bucket).unwrap();
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        // One that has ended by itself has panicked, which its join shows.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let ended = self.thread.take().map(std::thread::JoinHandle::join);
-        assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the storage panicked");
     }
 }
 

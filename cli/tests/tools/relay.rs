@@ -10,18 +10,18 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use crate::background::Background;
+
 /// Ends with this.
 pub(crate) struct Relay {
     /// `127.0.0.1:PORT`.
     pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _server: Background,
 }
 
 impl Relay {
@@ -30,29 +30,8 @@ impl Relay {
     pub(crate) fn start(upstream: &str, name: &str, authority: &Path) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(certified(name, authority)));
         let upstream = upstream.to_owned();
-        let (stop, stopped) = oneshot::channel();
-        let (ready, address) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                tokio::select! {
-                    () = accept(listener, acceptor, upstream) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        // One that has ended by itself has panicked, which its join shows.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let ended = self.thread.take().map(std::thread::JoinHandle::join);
-        assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the relay panicked");
+        let server = Background::start(move |listener| accept(listener, acceptor, upstream));
+        Self { address: server.address, _server: server }
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 
-use super::PortableError;
+use super::{PortableError, hex};
 use crate::tables::quote;
 
 /// 64 hexadecimal digits. Reads every row once.
@@ -40,7 +40,7 @@ pub(crate) fn digest(conn: &Connection) -> Result<String, PortableError> {
             whole.update(half.to_be_bytes());
         }
     }
-    Ok(whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&whole.finalize()))
 }
 
 /// The sum of the rows' digests, in two halves of 128 bits: the order of rows, which SQLite doesn't promise, doesn't

@@ -13,7 +13,7 @@ use greenlight_core::{Lineage, Version};
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
-use super::{BUSY_LIMIT, FINDINGS, Kind, PortableError, kind, largest_version, readable_schema, user_version};
+use super::{BUSY_LIMIT, FINDINGS, Kind, PortableError, hex, kind, largest_version, readable_schema, user_version};
 use crate::aside::{self, Shelf};
 use crate::schema::Schema;
 use crate::state::{self, key};
@@ -167,7 +167,7 @@ fn client(conn: &Connection) -> Result<ClientSide, PortableError> {
     Ok(ClientSide {
         schema_name: id.name.clone(),
         schema_number: id.number,
-        schema_digest: id.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        schema_digest: hex(&id.digest),
         server_site_id: followed.map(|lineage| lineage.site_id.to_hex()),
         server_epoch: followed.map(|lineage| lineage.epoch.to_hex()),
         cursor: number(state::cursor(conn)?.version),

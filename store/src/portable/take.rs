@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{BUSY_LIMIT, Event, Head, Kind, PortableError, Present, SNAPSHOT, Step, Watch};
-use super::{content, kind, local, marks, present, readable_schema, reader, set_marks};
+use super::{content, hex, kind, local, marks, present, readable_schema, reader, set_marks};
 use crate::backup;
 use crate::limits::BACKUP_STEP_PAGES;
 use crate::making::clear_place;
@@ -193,7 +193,7 @@ pub fn hash_of(mut file: impl Read) -> io::Result<(String, u64)> {
     loop {
         let read = file.read(&mut piece)?;
         if read == 0 {
-            return Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes));
+            return Ok((hex(&hash.finalize()), bytes));
         }
         hash.update(&piece[..read]);
         bytes += read as u64;
