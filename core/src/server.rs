@@ -11,7 +11,7 @@ use crate::compatibility;
 use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, PROGRESS_GIVE_UP};
 use crate::position::{Cursor, SiteId};
 use crate::protocol::{
-    ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
+    ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Receipt, Refuse,
     RefuseCode, ServerMessage, Upload, Verify, Welcome, WriterState, encode_received,
 };
 use crate::replica::{
@@ -262,10 +262,13 @@ impl ServerSession {
         }
     }
 
-    /// The writer can commit, or can't.
+    /// The writer can commit, or can't. A change of that is told at once, by another pong to the last ping: with the
+    /// next one only, a light would be green for a heartbeat longer than is true.
     pub fn handle_writer(&mut self, _now: Now, state: WriterState) {
-        if let Phase::Live(live) = &mut self.phase {
-            live.writer = state;
+        let Phase::Live(live) = &mut self.phase else { return };
+        let changed = std::mem::replace(&mut live.writer, state) != state;
+        if changed && let Some(pong) = live.pong() {
+            self.send(&ServerMessage::Pong(pong));
         }
     }
 
@@ -333,8 +336,9 @@ impl ServerSession {
             return self.close(CloseCode::OutOfOrder, "a ping before the welcome");
         };
         live.ping = Some(ping);
-        let pong = Pong { number: ping.number, head: live.head, writer: live.writer };
-        self.send(&ServerMessage::Pong(pong));
+        if let Some(pong) = live.pong() {
+            self.send(&ServerMessage::Pong(pong));
+        }
     }
 
     fn verify(&mut self, verify: Verify) {

@@ -22,6 +22,7 @@ use greenlight_core::replica::{
 };
 use greenlight_core::{Cursor, SiteId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::limits::{COUNT_WAIT, READ_TRIES, READER_WAIT, WRITER_WAIT};
@@ -286,14 +287,20 @@ impl Database {
 
     /// Asks the writer for its word, by a real commit where none happened lately. Silence for a heartbeat is a word.
     pub async fn pulse(&self) -> WriterState {
+        self.last_commit().await;
+        *self.state.borrow()
+    }
+
+    /// Asks the writer for its word, and when it last committed. `None` where it doesn't say; that is a word as well.
+    async fn last_commit(&self) -> Option<Instant> {
         let word = tokio::time::timeout(HEARTBEAT, self.ask(|reply| Job::Heartbeat { reply })).await;
         let silent = match word {
-            Ok(Ok(())) => return *self.state.borrow(),
+            Ok(Ok(committed)) => return Some(committed.into()),
             Ok(Err(fault)) if fault.kind != FaultKind::Busy => WriterState::Failing,
             Ok(Err(_)) | Err(_) => WriterState::Busy,
         };
         self.state.send_replace(silent);
-        silent
+        None
     }
 
     /// Whether the writer is there after it has looked at the file.
@@ -328,17 +335,16 @@ impl Database {
     }
 }
 
-/// While sockets are on a database its writer is asked for a word with every heartbeat, and looks for writes by
-/// others, whose events may have been missed. Its file is looked at in any case. When the writer ends, who is there is
-/// told at once.
+/// While sockets are on a database its writer is asked for a word a heartbeat after its last commit, and looks for
+/// writes by others, whose events may have been missed. Its file is looked at in any case. When the writer ends, who is
+/// there is told at once.
 async fn beat(database: std::sync::Weak<Database>) {
-    let mut ticks = tokio::time::interval(HEARTBEAT);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut due = Instant::now();
     let Some(ended) = database.upgrade().map(|database| database.writer.watch_end()) else { return };
     loop {
         let mut end = ended.clone();
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep_until(due) => {}
             _ = end.wait_for(|ended| *ended) => {}
         }
         let Some(database) = database.upgrade() else { return };
@@ -349,10 +355,14 @@ async fn beat(database: std::sync::Weak<Database>) {
             database.roster.tell_all(&word);
             return;
         }
-        if database.roster.is_empty() {
+        let heard = Instant::now();
+        let committed = if database.roster.is_empty() {
             database.writer.look();
+            None
         } else {
-            database.pulse().await;
-        }
+            database.last_commit().await
+        };
+        // One that could not is asked again a heartbeat after it was asked.
+        due = committed.filter(|moment| heard < *moment + HEARTBEAT).unwrap_or(heard) + HEARTBEAT;
     }
 }

@@ -31,6 +31,8 @@ pub enum Breakage {
     VersionReusedByClient,
     /// The heartbeat does not say what the server has.
     HeartbeatWithoutHead,
+    /// The heartbeat says that the writer can commit, whatever it did.
+    HeartbeatWithoutWriter,
     /// The pending count is what was not sent, rather than what was not acknowledged.
     PendingFromSent,
     /// The light does not need an echo.
@@ -49,13 +51,14 @@ pub enum Breakage {
 
 impl Breakage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgedBeforeCommit,
         Self::CursorBeforeApply,
         Self::PartLost,
         Self::VersionReusedByServer,
         Self::VersionReusedByClient,
         Self::HeartbeatWithoutHead,
+        Self::HeartbeatWithoutWriter,
         Self::PendingFromSent,
         Self::EchoIgnored,
         Self::TagIgnored,
@@ -247,12 +250,12 @@ pub(crate) fn drop_sentinels(chunk: &mut Chunk) {
 
 /// A message of the server, as a broken one says it.
 pub(crate) fn of_server(breakage: Option<Breakage>, frame: Vec<u8>) -> Vec<u8> {
-    if breakage == Some(Breakage::HeartbeatWithoutHead)
-        && let Ok(ServerMessage::Pong(pong)) = ServerMessage::decode(&frame)
-    {
-        return pong_frame(Pong { head: Cursor::ZERO, ..pong });
+    let Ok(ServerMessage::Pong(pong)) = ServerMessage::decode(&frame) else { return frame };
+    match breakage {
+        Some(Breakage::HeartbeatWithoutHead) => pong_frame(Pong { head: Cursor::ZERO, ..pong }),
+        Some(Breakage::HeartbeatWithoutWriter) => pong_frame(Pong { writer: WriterState::Commits, ..pong }),
+        _ => frame,
     }
-    frame
 }
 
 /// A message to a client, as a broken one hears it.

@@ -4,7 +4,7 @@
 //! what the server's file holds, read by SQL of its own.
 
 use greenlight_core::StatusState;
-use greenlight_core::limits::FRESHNESS;
+use greenlight_core::limits::{FRESHNESS, HEARTBEAT};
 
 use crate::clock::Time;
 use crate::content::Cell;
@@ -18,6 +18,8 @@ pub enum Check {
     AcknowledgedLost,
     /// Green, while something that the server had for longer than the freshness deadline is not there.
     FalseGreen,
+    /// Green, while the server has committed nothing, not even a heartbeat, for longer than that can take to be known.
+    GreenWithoutWriter,
     /// Solid green, while an own write is not on the server.
     SyncedWithoutOwn,
     /// The pending count differs from what SQL counts above the acknowledgement.
@@ -128,6 +130,7 @@ impl World {
             }
             if self.clients[index].shown.is_green() {
                 self.counts.green_checks += 1;
+                self.check_writer(index)?;
                 self.check_green(index)?;
             }
             if self.clients[index].shown == StatusState::Synced {
@@ -177,6 +180,17 @@ impl World {
         }
         let acknowledged = disk.acknowledged_version()?;
         self.prove_own(index, acknowledged, Check::AcknowledgedLost)
+    }
+
+    /// The server's writer committed lately: a heartbeat may have passed until it was asked again, and its last answer
+    /// counts for as long as a light may be old.
+    fn check_writer(&self, index: usize) -> Result<(), Violation> {
+        let last = self.server.last_commit;
+        if last.after(HEARTBEAT + FRESHNESS) < self.now {
+            let detail = format!("client {index} is green, and the server has committed nothing since {}", last.0);
+            return Err(self.violation(Check::GreenWithoutWriter, detail));
+        }
+        Ok(())
     }
 
     /// Everything that the server had for longer than the deadline is in the client's database, or superseded. What

@@ -66,7 +66,8 @@ pub(crate) struct Server {
     queue: VecDeque<Job>,
     commit_due: bool,
     writer: WriterState,
-    last_commit: Time,
+    /// When it last committed, or was opened.
+    pub(crate) last_commit: Time,
     frozen_until: Time,
     full_until: Time,
     reads_until: Time,
@@ -158,6 +159,7 @@ impl World {
         self.server.lineage = Some(facts.lineage);
         self.server.database = Some(database);
         self.server.writer = WriterState::Commits;
+        self.server.last_commit = self.now;
         let life = self.server.life;
         self.note(|_| format!("server starts: {:?} head {:?}", facts.lineage, facts.head));
         self.capture(0)?;
@@ -352,18 +354,19 @@ impl World {
         if life != self.server.life {
             return Ok(());
         }
-        self.after(HEARTBEAT.as_millis() as u64, Event::Beat(life));
         self.notice(life)?;
         let idle = self.server.last_commit.after(HEARTBEAT) <= self.now;
-        if !idle && self.server.writer == WriterState::Commits {
-            return Ok(());
+        if idle || self.server.writer != WriterState::Commits {
+            self.server.now(self.now);
+            let Some(database) = &mut self.server.database else { return Ok(()) };
+            match database.probe() {
+                Ok(()) => self.committed()?,
+                Err(fault) => self.failed(&fault)?,
+            }
         }
-        self.server.now(self.now);
-        let Some(database) = &mut self.server.database else { return Ok(()) };
-        match database.probe() {
-            Ok(()) => self.committed(),
-            Err(fault) => self.failed(&fault),
-        }
+        let due = self.server.last_commit.after(HEARTBEAT);
+        self.at(if due > self.now { due } else { self.now.after(HEARTBEAT) }, Event::Beat(life));
+        Ok(())
     }
 
     /// Foreign writes are looked for.

@@ -78,14 +78,18 @@ impl Heartbeat {
     }
 
     fn answered(&mut self, pong: Pong) -> bool {
+        if pong.number <= self.before || self.number < pong.number {
+            return false;
+        }
+        self.writer = pong.writer;
         let Some(index) = self.sent.iter().position(|(number, _)| *number == pong.number) else {
-            // On a slow line an answer may come after its ping was forgotten: it proves nothing, and does no harm.
-            return self.before < pong.number && pong.number <= self.number;
+            // Either the ping was answered before, and this is another word on the writer; or, on a slow line, it was
+            // forgotten before this came. Neither proves anything, or does any harm.
+            return true;
         };
         let asked = self.sent[index].1;
         self.sent.drain(..=index);
         self.echoed = Some(asked);
-        self.writer = pong.writer;
         self.head = pong.head;
         if pong.writer != WriterState::Commits {
             // What others wrote into its file may have no place in its history yet: this head proves nothing.
@@ -173,9 +177,15 @@ mod tests {
     fn pinged(number: u64) -> Heartbeat {
         let mut heartbeat = Heartbeat::new(0);
         heartbeat.start(cursor(5), WriterState::Commits);
-        heartbeat.number = number;
-        heartbeat.sent.push_back((number, Now::default()));
+        heartbeat.ping(number);
         heartbeat
+    }
+
+    impl Heartbeat {
+        fn ping(&mut self, number: u64) {
+            self.number = number;
+            self.sent.push_back((number, Now::default()));
+        }
     }
 
     fn pong(number: u64) -> Pong {
@@ -193,7 +203,7 @@ mod tests {
         assert!(parts.answered(pong(1)));
         parts.reached_in_parts(cursor(5));
         assert_eq!(parts.caught_up, None);
-        parts.sent.push_back((2, Now::default()));
+        parts.ping(2);
         assert!(parts.answered(pong(2)));
         assert!(parts.caught_up.is_some());
     }
@@ -205,17 +215,30 @@ mod tests {
         assert!(heartbeat.answered(Pong { writer: WriterState::Full, ..pong(1) }));
         assert!(heartbeat.echoed.is_some());
         assert_eq!(heartbeat.caught_up, None);
-        heartbeat.sent.push_back((1, Now::default()));
-        assert!(heartbeat.answered(pong(1)));
+        heartbeat.ping(2);
+        assert!(heartbeat.answered(pong(2)));
         assert!(heartbeat.caught_up.is_some());
+    }
+
+    #[test]
+    fn a_second_answer_is_a_word_on_the_writer_and_proves_nothing_else() {
+        let mut heartbeat = pinged(1);
+        heartbeat.reached(cursor(5));
+        assert!(heartbeat.answered(pong(1)));
+        let (echoed, caught_up) = (heartbeat.echoed, heartbeat.caught_up);
+        assert!(heartbeat.answered(Pong { writer: WriterState::Busy, ..pong(1) }));
+        assert_eq!(heartbeat.writer, WriterState::Busy);
+        assert!(heartbeat.answered(Pong { head: cursor(6), ..pong(1) }));
+        assert_eq!(heartbeat.writer, WriterState::Commits);
+        assert_eq!((heartbeat.echoed, heartbeat.caught_up), (echoed, caught_up));
+        assert!(heartbeat.heads.is_empty());
     }
 
     #[test]
     fn an_answer_that_comes_after_its_ping_was_forgotten_is_late_and_no_offence() {
         let mut heartbeat = Heartbeat::new(0);
         heartbeat.start(cursor(5), WriterState::Commits);
-        heartbeat.number = 40;
-        heartbeat.sent.push_back((40, Now::default()));
+        heartbeat.ping(40);
         assert!(heartbeat.answered(pong(3)));
         assert_eq!(heartbeat.echoed, None);
         assert!(!heartbeat.answered(pong(41)));
@@ -228,8 +251,7 @@ mod tests {
         let mut heartbeat = pinged(1);
         heartbeat.stop();
         heartbeat.start(cursor(5), WriterState::Commits);
-        heartbeat.number += 1;
-        heartbeat.sent.push_back((heartbeat.number, Now::default()));
+        heartbeat.ping(heartbeat.number + 1);
         assert!(!heartbeat.answered(pong(1)));
         assert!(heartbeat.answered(pong(2)));
     }

@@ -143,10 +143,10 @@ pub struct Ping {
     pub cursor: Cursor,
 }
 
-/// The server's heartbeat.
+/// The server's heartbeat: at once after each ping, and once more whenever its word on the writer changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// The number of the ping that it answers.
+    /// The number of the ping that it answers, the last one.
     pub number: u64,
     /// The server's head when it was sent.
     pub head: Cursor,

@@ -21,7 +21,7 @@ fn the_servers_disk_is_full() {
     ] {
         let mut world = World::with(&["alice"]);
         world.server_disk(Some(kind));
-        world.pass(HEARTBEAT);
+        // Told at once, and not with the next heartbeat.
         world.shows("alice", state, reason);
         world.seconds(600);
         world.shows("alice", state, reason);

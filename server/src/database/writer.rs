@@ -44,8 +44,9 @@ pub(super) enum Job {
         ids: Vec<ShelvedId>,
         reply: oneshot::Sender<Result<Dropped, Fault>>,
     },
+    /// Answered with when it last committed.
     Heartbeat {
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Instant>,
     },
     /// Only looks whether the file is still the one that was opened.
     Look,
@@ -305,7 +306,7 @@ impl Thread {
                 self.commit_parts(batch);
                 self.commit_statements(batch);
                 self.beat();
-                answer(reply, ());
+                answer(reply, self.committed);
             }
             Job::Look => drop(self.is_fenced()),
             Job::Notice => {

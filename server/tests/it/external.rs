@@ -105,7 +105,7 @@ async fn the_light_is_not_green_while_the_writer_can_not_commit() {
     // Longer than the server's own patience with a lock.
     let mut holder = Command::new("sqlite3")
         .arg(server.data().join("notes"))
-        .args(["BEGIN IMMEDIATE", ".shell sleep 9", "ROLLBACK"])
+        .args(["BEGIN IMMEDIATE", ".shell sleep 12", "ROLLBACK"])
         .stdout(Stdio::null())
         .spawn()
         .expect("the sqlite3 shell is installed");
