@@ -11,7 +11,7 @@ use crate::compatibility;
 use crate::limits::{HELLO_LIMIT, IDLE_LIMIT, MAX_FRAME_BYTES, PROGRESS_GIVE_UP};
 use crate::position::{Cursor, SiteId};
 use crate::protocol::{
-    ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Receipt, Refuse,
+    ClientMessage, CloseCode, DigestAnswer, EncodedChanges, Fragment, Hello, PROTOCOL, Ping, Pong, Receipt, Refuse,
     RefuseCode, ServerMessage, Upload, Verify, Welcome, WriterState, encode_received,
 };
 use crate::replica::{
@@ -266,9 +266,8 @@ impl ServerSession {
     /// next one only, a light would be green for a heartbeat longer than is true.
     pub fn handle_writer(&mut self, _now: Now, state: WriterState) {
         let Phase::Live(live) = &mut self.phase else { return };
-        let changed = std::mem::replace(&mut live.writer, state) != state;
-        if changed && let Some(pong) = live.pong() {
-            self.send(&ServerMessage::Pong(pong));
+        if std::mem::replace(&mut live.writer, state) != state {
+            self.pong();
         }
     }
 
@@ -336,7 +335,14 @@ impl ServerSession {
             return self.close(CloseCode::OutOfOrder, "a ping before the welcome");
         };
         live.ping = Some(ping);
-        if let Some(pong) = live.pong() {
+        self.pong();
+    }
+
+    /// Answers the last ping, as things stand now. Before the first one the welcome has said it all.
+    fn pong(&mut self) {
+        let Phase::Live(live) = &self.phase else { return };
+        if let Some(Ping { number, .. }) = live.ping {
+            let pong = Pong { number, head: live.head, writer: live.writer };
             self.send(&ServerMessage::Pong(pong));
         }
     }

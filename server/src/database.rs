@@ -291,11 +291,12 @@ impl Database {
         *self.state.borrow()
     }
 
-    /// Asks the writer for its word, and when it last committed. `None` where it doesn't say; that is a word as well.
+    /// Asks the writer for its word, and when it last committed. `None` where it can't, or doesn't say, which is a word
+    /// as well.
     async fn last_commit(&self) -> Option<Instant> {
         let word = tokio::time::timeout(HEARTBEAT, self.ask(|reply| Job::Heartbeat { reply })).await;
         let silent = match word {
-            Ok(Ok(committed)) => return Some(committed.into()),
+            Ok(Ok(committed)) => return committed.map(Instant::from),
             Ok(Err(fault)) if fault.kind != FaultKind::Busy => WriterState::Failing,
             Ok(Err(_)) | Err(_) => WriterState::Busy,
         };
@@ -355,14 +356,13 @@ async fn beat(database: std::sync::Weak<Database>) {
             database.roster.tell_all(&word);
             return;
         }
-        let heard = Instant::now();
+        let asked = Instant::now();
         let committed = if database.roster.is_empty() {
             database.writer.look();
             None
         } else {
             database.last_commit().await
         };
-        // One that could not is asked again a heartbeat after it was asked.
-        due = committed.filter(|moment| heard < *moment + HEARTBEAT).unwrap_or(heard) + HEARTBEAT;
+        due = committed.unwrap_or(asked) + HEARTBEAT;
     }
 }

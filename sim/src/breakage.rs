@@ -250,10 +250,13 @@ pub(crate) fn drop_sentinels(chunk: &mut Chunk) {
 
 /// A message of the server, as a broken one says it.
 pub(crate) fn of_server(breakage: Option<Breakage>, frame: Vec<u8>) -> Vec<u8> {
-    let Ok(ServerMessage::Pong(pong)) = ServerMessage::decode(&frame) else { return frame };
-    match breakage {
-        Some(Breakage::HeartbeatWithoutHead) => pong_frame(Pong { head: Cursor::ZERO, ..pong }),
-        Some(Breakage::HeartbeatWithoutWriter) => pong_frame(Pong { writer: WriterState::Commits, ..pong }),
+    let says: fn(Pong) -> Pong = match breakage {
+        Some(Breakage::HeartbeatWithoutHead) => |pong| Pong { head: Cursor::ZERO, ..pong },
+        Some(Breakage::HeartbeatWithoutWriter) => |pong| Pong { writer: WriterState::Commits, ..pong },
+        _ => return frame,
+    };
+    match ServerMessage::decode(&frame) {
+        Ok(ServerMessage::Pong(pong)) => pong_frame(says(pong)),
         _ => frame,
     }
 }

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::fragments::{Fragmenter, Reassembly};
 use crate::limits::WINDOW_PARTS;
 use crate::position::{Bound, Cursor, SiteId, Version};
-use crate::protocol::{Download, EncodedChanges, Hello, Ping, Pong, Receipt, ServerMessage, Upload, WriterState};
+use crate::protocol::{Download, EncodedChanges, Hello, Ping, Receipt, ServerMessage, Upload, WriterState};
 use crate::replica::{Author, Chunk, ReadPosition, ReadRequest, UploadPart};
 
 /// A welcomed connection.
@@ -90,11 +90,6 @@ impl Live {
             fragmenter: Fragmenter::default(),
             reassembly: Reassembly::default(),
         }
-    }
-
-    /// The answer to the last ping, as things stand now; `None` before the first.
-    pub(super) fn pong(&self) -> Option<Pong> {
-        self.ping.map(|ping| Pong { number: ping.number, head: self.head, writer: self.writer })
     }
 
     /// Checks a part against the range under way and queues it.

@@ -44,9 +44,9 @@ pub(super) enum Job {
         ids: Vec<ShelvedId>,
         reply: oneshot::Sender<Result<Dropped, Fault>>,
     },
-    /// Answered with when it last committed.
+    /// Answered with when it last committed; `None` while it can't.
     Heartbeat {
-        reply: oneshot::Sender<Instant>,
+        reply: oneshot::Sender<Option<Instant>>,
     },
     /// Only looks whether the file is still the one that was opened.
     Look,
@@ -306,7 +306,8 @@ impl Thread {
                 self.commit_parts(batch);
                 self.commit_statements(batch);
                 self.beat();
-                answer(reply, self.committed);
+                let commits = *self.state.borrow() == WriterState::Commits;
+                answer(reply, commits.then_some(self.committed));
             }
             Job::Look => drop(self.is_fenced()),
             Job::Notice => {
